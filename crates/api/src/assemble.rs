@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use protector_clouds::{
     cloud_requests::CloudRequests,
-    openstack_clouds::OpenStackClouds,
+    openstack_clouds::{OpenStackClouds, SharedNetworks},
     site_sessions::{HttpWires, SiteSessions},
 };
 use protector_core::{
@@ -71,6 +71,13 @@ pub fn client_options(config: &Config) -> ClientOptions {
     }
 }
 
+fn shared_networks(config: &Config) -> SharedNetworks {
+    match config.openstack.tenants_choose_addresses_on_shared_networks {
+        true => SharedNetworks::TenantsChoose,
+        false => SharedNetworks::OwnerChooses,
+    }
+}
+
 /// How connections to the clouds are made, as `[openstack]` says.
 pub fn http_options(config: &Config) -> HttpOptions {
     HttpOptions {
@@ -127,7 +134,10 @@ impl App {
             database,
             rules: Enforcer::open(&config.oslo_policy.policy_file)?,
             tokens: TokenValidator::new(keystone, clock.clone(), memory),
-            clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
+            clouds: Arc::new(
+                OpenStackClouds::new(sessions.clone())
+                    .with_shared_networks(shared_networks(config)),
+            ),
             peer: Arc::new(OpenStackPeer::new(sessions, identity)),
             storage,
             clock,

@@ -107,6 +107,8 @@ pub struct ProjectLists {
 pub struct WantedThere {
     /// The flavors that their own are mapped to.
     pub flavors: BTreeSet<FlavorId>,
+    /// The networks of their cards.
+    pub networks: BTreeSet<NetworkId>,
     /// Their addresses, each with its network.
     pub addresses: Vec<(NetworkId, IpAddr)>,
 }

@@ -1,9 +1,6 @@
 //! A server, its ports and its key pair as Nova and Neutron show them, in the words of the domain.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use protector_core::{
     confidential::Confidential,
@@ -115,16 +112,21 @@ pub(crate) fn port_as_listed(port: &Port, groups: &[SecurityGroup]) -> PortSpec 
     port_spec(port, &alone)
 }
 
-/// What a port has beside its addresses. A group that is not known by name is kept by its id.
+/// What a port has beside its addresses. A group that is not known by name is kept by its id, and so is one whose name tells
+/// nothing: it would stand for another group on the other site too.
 pub(crate) fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
-    let name_of = |id: &SecurityGroupId| {
+    let named = |id: &SecurityGroupId| {
         let known = neutron.groups.iter().find(|group| group.id == *id);
-        known.map_or_else(|| id.to_string(), |group| group.name.clone())
+        known.filter(|known| is_told_by_its_name(known, port, neutron.groups))
     };
+    let name_of =
+        |id: &SecurityGroupId| named(id).map_or_else(|| id.to_string(), |group| group.name.clone());
+    let groups = port.security_groups.iter();
+    let with_names = groups.filter_map(|id| Some((named(id)?.name.clone(), id.to_string())));
     PortSpec {
         mac_address: port.mac_address.clone(),
         security_groups: port.security_groups.iter().map(name_of).collect(),
-        security_group_ids: ids_by_name(port, neutron.groups),
+        security_group_ids: with_names.collect(),
         port_security_enabled: port.port_security_enabled,
         allowed_address_pairs: port
             .allowed_address_pairs
@@ -197,17 +199,42 @@ pub(crate) struct Neutron<'a> {
     pub(crate) policies: &'a [QosPolicy],
 }
 
-/// The ids of a port's security groups, by their names. A name that two of them have tells neither.
-pub(crate) fn ids_by_name(port: &Port, groups: &[SecurityGroup]) -> BTreeMap<String, String> {
-    let of_port = |group: &&SecurityGroup| port.security_groups.contains(&group.id);
-    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for group in groups.iter().filter(of_port) {
-        let of_name = ids.entry(group.name.clone()).or_default();
-        of_name.insert(group.id.to_string());
-    }
-    let one = |(name, ids): (String, BTreeSet<String>)| match ids.len() {
-        1 => ids.into_iter().next().map(|id| (name, id)),
-        _ => None,
+/// A project's own group is the one that a name stands for, beside those that others share with it.
+fn is_told_by_its_name(group: &SecurityGroup, port: &Port, all: &[SecurityGroup]) -> bool {
+    let counts_first = |other: &SecurityGroup| {
+        group.project_id != port.project_id || other.project_id == port.project_id
     };
-    ids.into_iter().filter_map(one).collect()
+    let mut others = all.iter().filter(|other| other.id != group.id);
+    !others.any(|other| other.name == group.name && counts_first(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn group(id: &str, name: &str, project: &str) -> SecurityGroup {
+        serde_json::from_value(json!({"id": id, "name": name, "project_id": project})).unwrap()
+    }
+
+    #[test]
+    fn a_group_whose_name_two_have_is_kept_by_its_id() {
+        let groups = [
+            group("1", "web", "own"),
+            group("2", "web", "own"),
+            group("3", "default", "own"),
+            group("4", "default", "another"),
+        ];
+        let port: Port = serde_json::from_value(json!({
+            "id": "port", "name": "", "network_id": "net", "project_id": "own", "mac_address": "fa:16:3e:00:00:01",
+            "device_id": "", "device_owner": "", "status": "ACTIVE", "admin_state_up": true,
+            "fixed_ips": [], "security_groups": ["1", "2", "3", "4", "5"],
+        }))
+        .unwrap();
+        let spec = port_as_listed(&port, &groups);
+        assert_eq!(spec.security_groups, ["1", "2", "default", "4", "5"]);
+        let ids = [("default".to_owned(), "3".to_owned())];
+        assert_eq!(spec.security_group_ids, ids.into());
+    }
 }

@@ -274,7 +274,7 @@ fn renewed(member: &Member, server: &FoundServer, key_pair: Option<KeyPair>) -> 
 /// The cards of a copy, with what policy or another's use may have kept from it as its original had it.
 fn as_the_original_had(known: &[Nic], now: Vec<Nic>) -> Vec<Nic> {
     if known.len() != now.len() {
-        return known.to_vec();
+        return those_of_known_ports(known, &now);
     }
     let both = known.iter().zip(now);
     both.map(|(known, now)| Nic {
@@ -285,6 +285,18 @@ fn as_the_original_had(known: &[Nic], now: Vec<Nic>) -> Vec<Nic> {
         ..known.clone()
     })
     .collect()
+}
+
+/// The known cards of a copy that has another number of them: which is which is told by their MAC addresses alone.
+fn those_of_known_ports(known: &[Nic], now: &[Nic]) -> Vec<Nic> {
+    let mut cards = known.to_vec();
+    for port in cards.iter_mut().filter_map(|nic| nic.port.as_mut()) {
+        let mut ports = now.iter().filter_map(|nic| nic.port.as_ref());
+        if let Some(has) = ports.find(|has| has.mac_address == port.mac_address) {
+            *port = port_as_the_original_had(port, has.clone());
+        }
+    }
+    cards
 }
 
 fn port_as_the_original_had(had: &PortSpec, has: PortSpec) -> PortSpec {
@@ -311,5 +323,39 @@ fn port_as_the_original_had(had: &PortSpec, has: PortSpec) -> PortSpec {
         },
         qos_policy: has.qos_policy.clone().or_else(|| had.qos_policy.clone()),
         ..has
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(mac: &str, ids: &[(&str, &str)]) -> Nic {
+        let ids = ids.iter();
+        Nic {
+            network_id: "net".into(),
+            fixed_ips: Vec::new(),
+            tag: None,
+            port: Some(PortSpec {
+                mac_address: mac.to_owned(),
+                security_groups: vec!["web".to_owned()],
+                security_group_ids: ids
+                    .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()))
+                    .collect(),
+                ..PortSpec::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_copy_with_another_card_is_known_by_its_mac_addresses() {
+        let known = [card("m1", &[])];
+        let now = vec![card("m2", &[("web", "2")]), card("m1", &[("web", "1")])];
+        assert_eq!(
+            as_the_original_had(&known, now),
+            [card("m1", &[("web", "1")])]
+        );
+        let others = vec![card("m2", &[("web", "2")]), card("m3", &[("web", "3")])];
+        assert_eq!(as_the_original_had(&known, others), known);
     }
 }

@@ -39,15 +39,35 @@ use crate::{
 /// A name that no network and no image has: asking for it shows whether a service answers, and reads next to nothing.
 const NOBODY: &str = "protector-site-validation";
 
+/// Who chooses addresses and MAC addresses on a network that another project shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedNetworks {
+    /// Its owner alone, by Neutron's default policy.
+    #[default]
+    OwnerChooses,
+    /// Tenants too, as an operator says.
+    TenantsChoose,
+}
+
 /// The clouds of the registered sites, over HTTP.
 pub struct OpenStackClouds {
     sessions: Arc<SiteSessions>,
+    shared: SharedNetworks,
 }
 
 impl OpenStackClouds {
     /// The clouds behind `sessions`.
     pub fn new(sessions: Arc<SiteSessions>) -> Self {
-        Self { sessions }
+        Self {
+            sessions,
+            shared: SharedNetworks::default(),
+        }
+    }
+
+    /// The same, where who chooses on shared networks is as `shared` says.
+    #[must_use]
+    pub fn with_shared_networks(self, shared: SharedNetworks) -> Self {
+        Self { shared, ..self }
     }
 
     /// Nova shows a server's user data and root device to administrators only. Where even they cannot be asked, the
@@ -287,7 +307,9 @@ impl CloudReadings for OpenStackClouds {
 
     async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen {
         match self.both(scope).await {
-            Ok((tenant, admin)) => there_readings::there(&tenant, &admin, scope, wanted).await,
+            Ok((tenant, admin)) => {
+                there_readings::there(&tenant, &admin, scope, self.shared, wanted).await
+            }
             Err(error) => ThereSeen::silent(&error.into()),
         }
     }

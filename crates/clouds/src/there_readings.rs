@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
-    comparison::{AddressThere, ThereSeen},
+    comparison::{AddressThere, NetworkThere, ThereSeen},
     id::NetworkId,
     member::Flavor as KnownFlavor,
     readiness::Asked,
@@ -24,32 +24,35 @@ use protector_openstack::{
 use crate::{
     clouds::WantedThere,
     found_server::key_pair,
+    openstack_clouds::SharedNetworks,
     site_readings::{ask, groups_seen},
 };
 
 /// How many networks are read at once.
 const SIDE_BY_SIDE: usize = 8;
 
-/// For how many addresses Neutron is asked at a time: with the longest ones a URL of 4 KiB, of the 8 KiB that servers take.
-const ADDRESSES_AT_A_TIME: usize = 50;
+/// For how many addresses Neutron is asked at a time. Each takes up to 68 bytes of the URL (`&fixed_ips=ip_address%3D` and an IPv6
+/// address with its colons escaped), and uWSGI reads the request's line and its headers, a token among them, into 4096 bytes.
+const ADDRESSES_AT_A_TIME: usize = 15;
 
 /// Reads the site: `tenant` is a session in the project of `scope`, `admin` one of the service user's own.
 pub(crate) async fn there(
     tenant: &Cloud,
     admin: &Cloud,
     scope: &SiteScope,
+    shared: SharedNetworks,
     wanted: &WantedThere,
 ) -> ThereSeen {
     let (compute, network) = (tenant.compute(), tenant.network());
     let admin = admin.volume();
     let session = tenant.session();
-    let (flavors, groups, zones, newest, pairs, addresses, types, policies) = tokio::join!(
+    let (flavors, groups, zones, newest, pairs, told, types, policies) = tokio::join!(
         ask(flavors(tenant, wanted)),
         ask(network.security_groups(&scope.project_id)),
         ask(compute.availability_zones()),
         ask(session.newest_microversion(Service::Compute)),
         ask(compute.keypairs()),
-        addresses(tenant, scope, &wanted.addresses),
+        of_networks(tenant, scope, shared, wanted),
         ask(admin.types()),
         ask(network.qos_policies()),
     );
@@ -59,7 +62,8 @@ pub(crate) async fn there(
         zones,
         compute_minor: newest.map(|newest| u32::from(newest.minor)),
         key_pairs: pairs.map(|pairs| pairs.into_iter().map(key_pair).collect()),
-        addresses,
+        networks: told.networks,
+        addresses: told.addresses,
         qos_policies: policies,
         volume_types: types.map(|types| {
             let types = types.into_iter();
@@ -86,14 +90,25 @@ async fn flavors(tenant: &Cloud, wanted: &WantedThere) -> Result<Vec<KnownFlavor
     Ok(known)
 }
 
+/// What is known of networks and of addresses in them.
+#[derive(Default)]
+struct OfNetworks {
+    networks: BTreeMap<NetworkId, Asked<NetworkThere>>,
+    addresses: BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>>,
+}
+
 /// Each network is read once, for however many addresses.
-async fn addresses(
+async fn of_networks(
     tenant: &Cloud,
     scope: &SiteScope,
-    wanted: &[(NetworkId, IpAddr)],
-) -> BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>> {
-    let mut of_networks: BTreeMap<NetworkId, BTreeSet<IpAddr>> = BTreeMap::new();
-    for (network, address) in wanted {
+    shared: SharedNetworks,
+    wanted: &WantedThere,
+) -> OfNetworks {
+    let networks = wanted.networks.iter();
+    let mut of_networks: BTreeMap<NetworkId, BTreeSet<IpAddr>> = networks
+        .map(|network| (network.clone(), BTreeSet::new()))
+        .collect();
+    for (network, address) in &wanted.addresses {
         of_networks
             .entry(network.clone())
             .or_default()
@@ -101,18 +116,26 @@ async fn addresses(
     }
     let asked = of_networks.into_iter().map(|(network, wanted)| async move {
         let read = ask(read_network(tenant, &network, &wanted)).await;
-        let found = wanted.into_iter().map(|address| {
-            let found = read.as_ref().map(|read| read.address(scope, address));
-            let found = found.map_err(Clone::clone);
-            ((network.clone(), address), found)
-        });
-        found.collect::<Vec<_>>()
+        (network, wanted, read)
     });
     let all: Vec<_> = stream::iter(asked)
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
         .await;
-    all.into_iter().flatten().collect()
+    let mut told = OfNetworks::default();
+    for (network, wanted, read) in all {
+        let owner = read.as_ref().map(|read| read.owner(scope, shared));
+        let owner = owner.map_err(Clone::clone);
+        for address in wanted {
+            let found = read
+                .as_ref()
+                .map(|read| read.address(scope, shared, address));
+            let found = found.map_err(Clone::clone);
+            told.addresses.insert((network.clone(), address), found);
+        }
+        told.networks.insert(network, owner);
+    }
+    told
 }
 
 /// A network, and those ports of it that have a wanted address and that the tenant sees.
@@ -160,7 +183,15 @@ async fn ports_with(
 }
 
 impl NetworkRead {
-    fn address(&self, scope: &SiteScope, wanted: IpAddr) -> AddressThere {
+    fn owner(&self, scope: &SiteScope, shared: SharedNetworks) -> NetworkThere {
+        match shared {
+            _ if self.network.project_id == scope.project_id => NetworkThere::Own,
+            SharedNetworks::OwnerChooses => NetworkThere::Foreign,
+            SharedNetworks::TenantsChoose => NetworkThere::Open,
+        }
+    }
+
+    fn address(&self, scope: &SiteScope, shared: SharedNetworks, wanted: IpAddr) -> AddressThere {
         if !self.subnets.iter().any(|subnet| subnet.contains(wanted)) {
             return AddressThere::Outside;
         }
@@ -176,7 +207,7 @@ impl NetworkRead {
         match kept {
             Some(port) => AddressThere::Kept(port.id.to_string()),
             None if !holders.is_empty() => AddressThere::InUse,
-            None if self.network.project_id != scope.project_id => AddressThere::Foreign,
+            None if self.owner(scope, shared) == NetworkThere::Foreign => AddressThere::Foreign,
             None => AddressThere::Free,
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     qos_policy::QosPolicy,
     recovery_plan::RecoveryPlan,
     security_group::{SecurityGroupSeen, resolve},
+    site::SiteScope,
 };
 
 mod lacking;
@@ -61,6 +62,15 @@ pub enum Strictly {
     Passes,
     /// The copy would not be as its original, and nobody has announced that.
     Fails,
+    /// It may not be, on a network of another project: who runs that cloud can let its tenants choose, and say so.
+    FailsOnForeignNetwork,
+}
+
+impl Strictly {
+    /// Whether a planned move of a strict group does not start with it.
+    pub fn fails(self) -> bool {
+        self != Self::Passes
+    }
 }
 
 /// One attribute on the three sides.
@@ -149,6 +159,17 @@ pub enum AddressThere {
     Foreign,
 }
 
+/// Whose a network of the other site is, and so who chooses addresses and MAC addresses on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkThere {
+    /// The project's own.
+    Own,
+    /// Another project's: by Neutron's usual policy its owner alone chooses.
+    Foreign,
+    /// Another project's, where an operator says that tenants choose too.
+    Open,
+}
+
 /// What the other site has for a copy.
 #[derive(Clone, Debug)]
 pub struct ThereSeen {
@@ -161,6 +182,8 @@ pub struct ThereSeen {
     pub compute_minor: Asked<u32>,
     /// The service user's key pairs.
     pub key_pairs: Asked<Vec<KeyPair>>,
+    /// The networks that were asked for.
+    pub networks: BTreeMap<NetworkId, Asked<NetworkThere>>,
     /// The addresses that were asked for.
     pub addresses: BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>>,
     /// Names of volume types, by id.
@@ -178,6 +201,7 @@ impl ThereSeen {
             zones: Err(why.clone()),
             compute_minor: Err(why.clone()),
             key_pairs: Err(why.clone()),
+            networks: BTreeMap::new(),
             addresses: BTreeMap::new(),
             volume_types: Err(why.clone()),
             qos_policies: Err(why.clone()),
@@ -199,6 +223,16 @@ pub struct Comparison<'c> {
     /// What a planned move would build from: what it would read again, and what it would leave as it is known.
     pub built: &'c Member,
     pub there: &'c ThereSeen,
+}
+
+/// The networks of the other site that a copy of `member` would have cards in.
+pub fn networks_there(
+    member: &Member,
+    mappings: &ResourceMappings,
+) -> impl Iterator<Item = NetworkId> {
+    let cards = member.server.nics.iter();
+    let mapped = cards.filter_map(|nic| mappings.networks.get(nic.network_id.as_str()));
+    mapped.map(|network| NetworkId::new(network.clone()))
 }
 
 /// The networks and addresses of the other site that a copy of `member` would ask for.
@@ -262,6 +296,13 @@ impl Verdict {
     fn unannounced(self) -> Self {
         Self {
             strictly: Strictly::Fails,
+            ..self
+        }
+    }
+
+    fn left_to_the_owner(self) -> Self {
+        Self {
+            strictly: Strictly::FailsOnForeignNetwork,
             ..self
         }
     }
@@ -532,31 +573,19 @@ impl Comparison<'_> {
 
     fn security_groups(&self) -> ComparedAttribute {
         let of = |member: &Member| all(&member.security_groups());
-        let wanted = self.built.security_groups();
+        let wanted = self.recovery.security_groups_on_target(self.built);
         let verdict = match &self.there.security_groups {
             Err(why) => Verdict::unknown(why),
             Ok(_) if wanted.is_empty() => Verdict::kept(one(None)),
             Ok(there) => Verdict::of_all(
                 wanted
                     .iter()
-                    .map(|name| self.group_on(there, name))
+                    .map(|(name, mapped)| group_on(self.group.other(), there, name, mapped))
                     .collect(),
             ),
         };
         let now = Some(of(&self.now.member));
         self.line("security groups", of(self.recorded), now, verdict)
-    }
-
-    fn group_on(&self, there: &[SecurityGroupSeen], name: &str) -> Verdict {
-        let mapped = self.recovery.security_group_on_target(self.built, name);
-        match resolve(mapped, there) {
-            Err(why) => {
-                let why = why.in_words(mapped, self.group.other());
-                Verdict::without_copy(AttributeOutcome::Refused, why)
-            }
-            Ok(group) if group.name == name => Verdict::kept(name),
-            Ok(group) => Verdict::changed(&group.name, "by the recovery plan"),
-        }
     }
 
     /// Two lines for each network card: its network and its addresses; and one for its QoS policy, if it has or had one.
@@ -627,11 +656,8 @@ impl Comparison<'_> {
     fn foreign_network(&self, nic: &Nic) -> Option<NetworkId> {
         let network = self.mappings.networks.get(nic.network_id.as_str())?;
         let network = NetworkId::new(network.clone());
-        let is_foreign = nic.fixed_ips.iter().any(|address| {
-            let wanted = self.recovery.address_on_target(&self.built.id, *address);
-            let found = self.there.addresses.get(&(network.clone(), wanted));
-            matches!(found, Some(Ok(AddressThere::Foreign)))
-        });
+        let owner = self.there.networks.get(&network);
+        let is_foreign = matches!(owner, Some(Ok(NetworkThere::Foreign)));
         is_foreign.then_some(network)
     }
 
@@ -643,7 +669,7 @@ impl Comparison<'_> {
         let why = format!(
             "{network} belongs to another project, whose owner alone usually may choose it (create_port:mac_address): it may be lost"
         );
-        Verdict::without_copy(AttributeOutcome::Unknown, why).unannounced()
+        Verdict::without_copy(AttributeOutcome::Unknown, why).left_to_the_owner()
     }
 
     fn network_there(&self, nic: &Nic) -> Verdict {
@@ -691,7 +717,7 @@ impl Comparison<'_> {
                 let why = format!(
                     "{network} belongs to another project, whose owner alone usually may choose addresses (create_port:fixed_ips:ip_address), and who has {wanted} is not shown: it may be lost"
                 );
-                Verdict::without_copy(AttributeOutcome::Unknown, why).unannounced()
+                Verdict::without_copy(AttributeOutcome::Unknown, why).left_to_the_owner()
             }
             AddressThere::Free | AddressThere::Kept(_) if wanted != address => {
                 Verdict::changed(wanted.to_string(), "by the recovery plan")
@@ -702,6 +728,14 @@ impl Comparison<'_> {
                 ..Verdict::kept(wanted.to_string())
             },
         }
+    }
+}
+
+fn group_on(target: &SiteScope, there: &[SecurityGroupSeen], name: &str, mapped: &str) -> Verdict {
+    match resolve(mapped, there) {
+        Err(why) => Verdict::without_copy(AttributeOutcome::Refused, why.in_words(mapped, target)),
+        Ok(group) if group.name == name => Verdict::kept(name),
+        Ok(group) => Verdict::changed(&group.name, "by the recovery plan"),
     }
 }
 

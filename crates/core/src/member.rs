@@ -90,7 +90,14 @@ impl Member {
         } = self;
         let is_needed = |until: DateTime<Utc>| point.is_some_and(|point| until > point);
         earlier.retain(|earlier| is_needed(earlier.until));
-        let is_changed = (&name, &server, &volumes) != (&now.name, &now.server, &now.volumes);
+        let known = with_ids_of_groups(&server, &now.server);
+        let is_changed = (&name, &known, &volumes) != (&now.name, &now.server, &now.volumes);
+        if !is_changed {
+            // Members of before these were kept learn them: nothing was changed.
+            for earlier in &mut earlier {
+                earlier.server = with_ids_of_groups(&earlier.server, &now.server);
+            }
+        }
         if is_needed(until) && is_changed && earlier.len() < EARLIER_AT_MOST {
             earlier.push(EarlierMember {
                 until,
@@ -161,17 +168,24 @@ impl Member {
 
     /// All security groups of the server and of its ports, by what they are known as.
     pub fn security_groups(&self) -> BTreeSet<&str> {
-        let of_ports = self.server.nics.iter().filter_map(|nic| nic.port.as_ref());
-        let of_ports = of_ports.flat_map(|port| &port.security_groups);
-        let all = self.server.security_groups.iter().chain(of_ports);
-        all.map(String::as_str).collect()
+        self.groups_of_ports().map(|(_, name)| name).collect()
     }
 
-    /// The id of the security group that the server or one of its ports knows as `name`, where its site has told it.
-    pub fn security_group_id(&self, name: &str) -> Option<&str> {
-        let mut of_ports = self.server.nics.iter().filter_map(|nic| nic.port.as_ref());
-        let known = of_ports.find_map(|port| port.security_group_ids.get(name));
-        known.map(String::as_str)
+    /// Its security groups, each with the port that has it. Nova names all those of a server's ports and not which of two groups
+    /// of one name is meant: of its list only that counts which is not known of a port.
+    pub fn groups_of_ports(&self) -> impl Iterator<Item = (Option<&PortSpec>, &str)> {
+        let cards = &self.server.nics;
+        let ports = || cards.iter().filter_map(|nic| nic.port.as_ref());
+        let all_are_known = !cards.is_empty() && ports().count() == cards.len();
+        let is_of_a_port =
+            move |name: &String| ports().any(|port| port.security_groups.contains(name));
+        let of_server = self.server.security_groups.iter();
+        let of_server = of_server.filter(move |name| !all_are_known && !is_of_a_port(name));
+        let of_ports = ports().flat_map(|port| {
+            let names = port.security_groups.iter();
+            names.map(move |name| (Some(port), name.as_str()))
+        });
+        of_ports.chain(of_server.map(|name| (None, name.as_str())))
     }
 
     /// The command that takes it out of its group. One that was not recovered is given up by that, and the command says so.
@@ -182,6 +196,21 @@ impl Member {
         };
         format!("openstack dr member remove {group} {}{given_up}", self.name)
     }
+}
+
+/// `was` with the ids of groups that a port of the same MAC address has in `now`, as far as they are of its own groups.
+fn with_ids_of_groups(was: &ServerSpec, now: &ServerSpec) -> ServerSpec {
+    let mut spec = was.clone();
+    for port in spec.nics.iter_mut().filter_map(|nic| nic.port.as_mut()) {
+        let mut ports = now.nics.iter().filter_map(|nic| nic.port.as_ref());
+        let Some(now) = ports.find(|now| now.mac_address == port.mac_address) else {
+            continue;
+        };
+        let (names, told) = (&port.security_groups, now.security_group_ids.iter());
+        let own = told.filter(|(name, _)| names.contains(name));
+        port.security_group_ids = own.map(|(name, id)| (name.clone(), id.clone())).collect();
+    }
+    spec
 }
 
 /// The cards of `today`, each with the addresses that the one of its MAC address, else of its place, has in `was`, where that
@@ -379,7 +408,7 @@ pub struct Nic {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSpec {
     pub mac_address: String,
-    /// Names of its security groups; none at all is a port without any.
+    /// Names of its security groups, and the ids of those whose names tell nothing; none at all is a port without any.
     pub security_groups: Vec<String>,
     /// The ids of those that are known by name, by their names: a recovery plan may name a group by either.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -673,6 +702,32 @@ mod tests {
         });
         assert_eq!(often.earlier.len(), EARLIER_AT_MOST);
         assert_eq!(often.known_at(at(0)).unwrap().name, "0");
+    }
+
+    #[test]
+    fn ids_of_groups_that_are_learnt_are_no_change() {
+        let with = |name: &str, ids: &[(&str, &str)]| {
+            let mut member = member(name);
+            member.server.nics = vec![card("net-1", "m1", "10.0.0.5", "web")];
+            let port = member.server.nics[0].port.as_mut().unwrap();
+            let ids = ids
+                .iter()
+                .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()));
+            port.security_group_ids = ids.collect();
+            member
+        };
+        let known = with("first", &[]).changed_to(with("second", &[]), at(10), Some(at(0)));
+        let told = known.changed_to(with("second", &[("web", "1")]), at(20), Some(at(0)));
+        let [first] = &told.earlier[..] else {
+            panic!("{:?}", told.earlier);
+        };
+        let ids = |server: &ServerSpec| {
+            let port = server.nics[0].port.as_ref().unwrap();
+            port.security_group_ids.get("web").cloned()
+        };
+        assert_eq!(first.name, "first");
+        assert_eq!(ids(&first.server).as_deref(), Some("1"));
+        assert_eq!(ids(&told.server).as_deref(), Some("1"));
     }
 
     fn card(network: &str, mac: &str, address: &str, group: &str) -> Nic {

@@ -14,7 +14,7 @@ use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     group::{Fidelity, Group, ReplicationType, ResourceMappings},
     id::{GroupId, MemberId, OperationId, ServerId, VolumeId},
-    member::{Member, MemberStatus, ProtectedVolume},
+    member::{Member, MemberStatus, PortSpec, ProtectedVolume},
     member_settings::ServerSettings,
     recovery_plan::{RecoveryPlan, UserDataOnCopy},
     site::SiteScope,
@@ -351,16 +351,29 @@ impl Plan {
 
     /// The names of `member`'s security groups on the target.
     pub fn security_groups_on_target(&self, member: &Member) -> Vec<String> {
-        self.groups_on_target(member, &member.server.security_groups)
+        self.groups_on_target(member, member.groups_of_ports())
     }
 
-    /// The names on the target of the security groups `names` of `member`, or of one of its ports.
-    pub fn groups_on_target(&self, member: &Member, names: &[String]) -> Vec<String> {
-        let on_target = |name: &String| {
-            let there = self.recovery.security_group_on_target(member, name);
-            there.to_owned()
-        };
-        names.iter().map(on_target).collect()
+    /// The names on the target of the security groups of `port` of `member`.
+    pub fn groups_of_port_on_target(&self, member: &Member, port: &PortSpec) -> Vec<String> {
+        let names = port.security_groups.iter();
+        self.groups_on_target(member, names.map(|name| (Some(port), name.as_str())))
+    }
+
+    /// Each once, as Neutron wants them.
+    fn groups_on_target<'n>(
+        &self,
+        member: &Member,
+        groups: impl Iterator<Item = (Option<&'n PortSpec>, &'n str)>,
+    ) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for group in groups {
+            let there = self.recovery.security_group_on_target(member, group);
+            if !all.iter().any(|known| known == there) {
+                all.push(there.to_owned());
+            }
+        }
+        all
     }
 
     /// What the copy of `member` is to have of its settings: as they are, but for what is mapped.

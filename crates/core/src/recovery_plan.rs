@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     id::{MemberId, ServerId},
-    member::Member,
+    member::{Member, PortSpec},
     operation_kind::OperationKind,
     priority::Priority,
 };
@@ -258,18 +258,35 @@ impl RecoveryPlan {
             .unwrap_or(address)
     }
 
-    /// The name, or the id, of the security group that stands for `name` of `member` on the target. The plan may name it by its
-    /// id: after a move, what a mapping leads to is what one looks for on the way back.
-    pub fn security_group_on_target<'n>(&'n self, member: &Member, name: &'n str) -> &'n str {
+    /// The name, or the id, of the security group that stands on the target for the one that `port` of `member` knows as `name`.
+    /// The plan may name it by its id: after a move, what a mapping leads to is what one looks for on the way back.
+    pub fn security_group_on_target<'n>(
+        &'n self,
+        member: &Member,
+        (port, name): (Option<&PortSpec>, &'n str),
+    ) -> &'n str {
         let Some(recovery) = self.members.get(&member.id) else {
             return name;
         };
         let by_id = || {
-            let id = member.security_group_id(name)?;
+            let id = port?.security_group_ids.get(name)?;
             recovery.security_groups.get(id)
         };
         let mapped = recovery.security_groups.get(name).or_else(by_id);
         mapped.map_or(name, String::as_str)
+    }
+
+    /// What stands on the target for each of `member`'s security groups, with what it is known as here, each once.
+    pub fn security_groups_on_target<'n>(
+        &'n self,
+        member: &'n Member,
+    ) -> BTreeSet<(&'n str, &'n str)> {
+        let groups = member.groups_of_ports();
+        let both = groups.map(|(port, name)| {
+            let there = self.security_group_on_target(member, (port, name));
+            (name, there)
+        });
+        both.collect()
     }
 
     /// What is said of the member whose server on the source is `server`.
@@ -585,7 +602,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::member::{Flavor, MemberStatus, ServerSpec};
+    use crate::member::{Flavor, MemberStatus, Nic, ServerSpec};
 
     fn member(name: &str) -> Member {
         Member {
@@ -761,6 +778,35 @@ mod tests {
             .map(|t| t.members.len())
             .sum();
         assert_eq!(planned, 4);
+    }
+
+    #[test]
+    fn groups_of_one_name_are_mapped_for_each_port_by_its_own_ids() {
+        let there = plan(json!({"members": {"web": {
+            "security_groups": {"1": "web-int", "2": "web-ext"},
+        }}}));
+        let card = |port: serde_json::Value| -> Nic {
+            serde_json::from_value(json!({"network_id": "n", "fixed_ips": [], "port": port}))
+                .unwrap()
+        };
+        let named = |id: &str| json!({"mac_address": "", "security_groups": ["web"], "security_group_ids": {"web": id}});
+        let kept_by_id = |ids: &[&str]| json!({"mac_address": "", "security_groups": ids});
+        let mut web = member("web");
+        web.server.security_groups = vec!["web".to_owned()];
+        for ports in [
+            [named("1"), named("2")],
+            [kept_by_id(&["1"]), kept_by_id(&["2"])],
+            [kept_by_id(&["1", "2"]), kept_by_id(&["2"])],
+        ] {
+            web.server.nics = ports.iter().cloned().map(card).collect();
+            let all = there.security_groups_on_target(&web).into_iter();
+            let all: BTreeSet<&str> = all.map(|(_, there)| there).collect();
+            assert_eq!(all, ["web-int", "web-ext"].into(), "{ports:?}");
+            let last = web.server.nics[1].port.as_ref().unwrap();
+            let name = last.security_groups[0].as_str();
+            let on_target = there.security_group_on_target(&web, (Some(last), name));
+            assert_eq!(on_target, "web-ext");
+        }
     }
 
     #[test]

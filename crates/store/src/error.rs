@@ -198,6 +198,9 @@ pub enum StoreError {
     /// What was asked for needs a text that is sealed and cannot be opened.
     #[error(transparent)]
     Sealed(#[from] StillSealed),
+    /// An operation and its lines do not say the same of its planning: a defect of protector.
+    #[error("operation {0} is not planned as its lines are")]
+    PlanningDiffers(OperationId),
     /// What is stored cannot be understood by this build.
     #[error("the database holds what this build cannot read: {0}")]
     Unreadable(String),

@@ -79,6 +79,10 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let id = &new.operation.id;
+        // What follows a move is chosen by its planning: after a wrong word the originals are not known to be left.
+        if !new.operation.is_planned_as(new.steps) {
+            return Err(StoreError::PlanningDiffers(id.clone()));
+        }
         let plan = self.kept(&new.operation.group_id, new.operation.plan.clone())?;
         let row = to_row(new.operation, &plan)?;
         self.write_unreserved(&new.operation.group_id, now, async |tx| {

@@ -120,6 +120,8 @@ impl SeededRandom {
 
     fn progress(&mut self, step: &mut StepRecord) {
         step.verb = match self.0.random_range(0..5) {
+            // Its verb is told by its action, which an outline does not read.
+            _ if step.action == Step::SwitchPrimary => step.verb,
             0 => self.one_of(&Verb::ALL),
             _ => step.verb,
         };

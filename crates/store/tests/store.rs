@@ -19,9 +19,9 @@ use protector_core::{
     journal_conformance::{TestBed, operation},
     leftover::leftover_count,
     member::Member,
-    operation::{MapKind, OperationKind, OperationState, StepProgress, StepState},
+    operation::{MapKind, OperationKind, OperationState, Planning, StepProgress, StepState},
     queue::Room,
-    runbook::{BOOK_VERSION, Verb},
+    runbook::{BOOK_VERSION, Step, Verb},
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
@@ -460,6 +460,27 @@ async fn each_change_raises_the_version() {
             .is_err()
     );
     assert_eq!(version(db, &group).await, last);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_planned_as_its_lines_are_is_refused() {
+    let bed = bed::fresh("").await;
+    let (group, _, planned) = protected(&bed, 1).await;
+    let mut recovers = planned.clone();
+    recovers.steps[0].action = Step::SwitchRecovered;
+    let mut loses = planned.clone();
+    loses.operation.planning = Planning::Unplanned;
+    for mut record in [recovers, loses] {
+        for kind in [OperationKind::Failover, OperationKind::Failback] {
+            record.operation.kind = kind;
+            let refusal = begin(&bed.database, &record, &group).await.unwrap_err();
+            let id = record.operation.id.clone();
+            assert_eq!(refusal, StoreError::PlanningDiffers(id.clone()), "{kind}");
+            let kept = bed.database.operation_show_by_id(&id).await;
+            assert!(matches!(kept, Err(StoreError::NotFound { .. })), "{kept:?}");
+        }
+    }
+    begin(&bed.database, &planned, &group).await.unwrap();
 }
 
 #[tokio::test]

@@ -79,7 +79,16 @@ impl MemoryJournal {
     }
 
     /// Adds an operation and its locks, as the API does when it accepts one.
+    ///
+    /// # Panics
+    ///
+    /// The operation's lines do not say the same of its planning: a mistake in the making of a world.
     pub fn insert(&self, record: OperationRecord) {
+        assert!(
+            record.operation.is_planned_as(&record.steps),
+            "operation {} is not planned as its lines are",
+            record.operation.id
+        );
         let id = record.operation.id.clone();
         let mut tables = self.tables();
         tables.locks.insert(id.clone(), ());

@@ -12,7 +12,7 @@ use protector_clouds::{
 use protector_core::{
     comparison::{
         AttributeOutcome, ComparedAttribute, Comparison, ServerNow, Shown, Strictly,
-        addresses_there, compare,
+        addresses_there, compare, networks_there,
     },
     group::{Group, ResourceMappings},
     id::VolumeId,
@@ -76,6 +76,7 @@ pub(super) fn wanted_there<'m>(
     for member in members {
         let mapped = mappings.flavors.get(member.server.flavor.id.as_str());
         wanted.flavors.extend(mapped.map(|id| id.as_str().into()));
+        wanted.networks.extend(networks_there(member, mappings));
         let addresses = addresses_there(member, mappings, recovery);
         wanted.addresses.extend(addresses);
     }

@@ -111,6 +111,7 @@ impl From<StoreError> for ApiError {
             | StoreError::SchemaAhead(_)
             | StoreError::BadConnection(_)
             | StoreError::Secret(_)
+            | StoreError::PlanningDiffers(_)
             | StoreError::Unreadable(_)
             | StoreError::Database(_) => Self::internal(text),
         }

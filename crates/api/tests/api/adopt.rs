@@ -12,7 +12,7 @@ use protector_core::{
     journal::{Effect, Entry, Journal, OperationChange},
     mark,
     member::Member,
-    operation::{MapKind, OperationState, StepProgress, StepRecord, StepState},
+    operation::{MapKind, OperationState, Planning, StepProgress, StepRecord, StepState},
     orphan::CloudResource,
     runbook::{Step, resource::ResourceKind},
 };
@@ -826,7 +826,9 @@ async fn a_failed_unplanned_failover_is_adopted_by_another_one() {
         let started = adopt(&house, &id, "member").await.expect(202).body;
         let adoption = started["operation"]["id"].as_str().unwrap().into();
         let record = house.database.operation_show_by_id(&adoption).await;
-        let plan = record.unwrap().operation.plan;
+        let operation = record.unwrap().operation;
+        assert_eq!(operation.planning, Planning::Unplanned);
+        let plan = operation.plan;
         assert_eq!(plan.interrupted, [id]);
         assert_eq!(
             plan.mappings.networks.get(NET_A).map(String::as_str),

@@ -23,7 +23,7 @@ use protector_clouds::{
 };
 use protector_core::{
     clock::Clock,
-    comparison::{AddressThere, Shown, ThereSeen},
+    comparison::{AddressThere, NetworkThere, Shown, ThereSeen},
     group::ReplicationType,
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
@@ -369,6 +369,7 @@ fn settings(server: &FoundServer) -> ServerSettings {
 fn there_seen(wanted: &WantedThere) -> ThereSeen {
     let flavors = server(WEB).map(|server| server.flavor);
     let addresses = wanted.addresses.iter().cloned();
+    let networks = wanted.networks.iter().cloned();
     let types = volume_types().into_iter();
     ThereSeen {
         flavors: Ok(flavors.into_iter().collect()),
@@ -379,6 +380,9 @@ fn there_seen(wanted: &WantedThere) -> ThereSeen {
         zones: Ok(vec!["nova".to_owned()]),
         compute_minor: Ok(96),
         key_pairs: Ok(vec![]),
+        networks: networks
+            .map(|network| (network, Ok(NetworkThere::Own)))
+            .collect(),
         addresses: addresses
             .map(|address| (address, Ok(AddressThere::Free)))
             .collect(),

@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use http::Method;
-use protector_core::{comparison::AddressThere, member::PortSpec};
+use protector_core::{
+    comparison::{AddressThere, NetworkThere, ThereSeen},
+    member::PortSpec,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -205,6 +208,9 @@ async fn a_strict_move_onto_a_network_of_another_project_does_not_start() {
         });
     });
     *clouds.there_change.lock().unwrap() = Some(|there| {
+        for owner in there.networks.values_mut() {
+            *owner = Ok(NetworkThere::Foreign);
+        }
         for found in there.addresses.values_mut() {
             *found = Ok(AddressThere::Foreign);
         }
@@ -218,15 +224,53 @@ async fn a_strict_move_onto_a_network_of_another_project_does_not_start() {
         "(create_port:fixed_ips:ip_address)",
         "card 1 MAC address: fa:16:3e:00:00:01 -> unknown",
         "(create_port:mac_address): it may be lost",
+        "map to a network of the project itself, or let an administrator of site-b allow",
+        "[openstack] tenants_choose_addresses_on_shared_networks",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    assert!(!said.contains("mend that on site-b"), "{said}");
     let group = house.get(&group_path("web", ""), "member").await;
     assert_eq!(group.body["protection_group"]["status"], "active");
     let told = json!({"protection_group": {"fidelity": "told"}});
     let set = send(&house, Method::PUT, &group_path("web", ""), &told).await;
     set.expect(200);
     act(&house, &failover_body()).await.expect(202);
+}
+
+/// Nova's, or ours for a group that another project shares: its MAC address is the network owner's to choose as well.
+#[tokio::test]
+async fn a_card_without_an_address_is_on_a_network_of_another_project_too() {
+    for (owner, status) in [(NetworkThere::Foreign, 409), (NetworkThere::Open, 202)] {
+        let house = House::with_group().await;
+        let clouds = &house.outside.clouds;
+        *clouds.server_change.lock().unwrap() = Some(|server| {
+            server.nics[0].fixed_ips.clear();
+            server.nics[0].port = Some(PortSpec {
+                mac_address: "fa:16:3e:00:00:01".to_owned(),
+                ..PortSpec::default()
+            });
+        });
+        *clouds.there_change.lock().unwrap() = Some(match owner {
+            NetworkThere::Foreign => |there| all_are(there, NetworkThere::Foreign),
+            _ => |there| all_are(there, NetworkThere::Open),
+        });
+        house.add(WEB).await.expect(201);
+        make_strict(&house).await;
+        let answer = act(&house, &failover_body()).await.expect(status);
+        if owner == NetworkThere::Foreign {
+            let said = answer.message();
+            let mac = "card 1 MAC address: fa:16:3e:00:00:01 -> unknown";
+            assert!(said.contains(mac), "{said}");
+        }
+    }
+}
+
+fn all_are(there: &mut ThereSeen, owner: NetworkThere) {
+    assert_eq!(there.networks.len(), 1);
+    for known in there.networks.values_mut() {
+        *known = Ok(owner);
+    }
 }
 
 /// What a tenant has changed since is read again before the start, and judged with it.

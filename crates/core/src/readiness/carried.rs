@@ -1,6 +1,6 @@
 //! Whether all of each server comes along: what is not is refused at the start, or told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Facts, ReadinessFinding, ReadinessSubject, ServerSeen, SourceSeen, VolumeSeen, not_checked,
@@ -121,24 +121,36 @@ fn not_taken_strictly(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
             built: member,
             there: &facts.there,
         });
-        let failing = lines.iter().filter(|line| line.strictly == Strictly::Fails);
+        let failing = lines.iter().filter(|line| line.strictly.fails());
         findings.extend(failing.map(|line| {
             let message = format!(
                 "the group is strict, and the copy of {} on {site} would not be as its original: {}",
                 member.name,
                 line.in_words()
             );
-            ReadinessFinding::error(ReadinessSubject::Carried, message, strict_cure(&group.name, site.as_str()))
+            ReadinessFinding::error(ReadinessSubject::Carried, message, strict_cure(&group.name, site.as_str(), &[line.strictly].into()))
                 .about(&member.name)
         }));
     }
     findings
 }
 
-/// What lets a planned move of a strict group start.
-pub fn strict_cure(group: &str, site: &str) -> String {
+/// What lets a planned move of a strict group start that `failing` keeps from it.
+pub fn strict_cure(group: &str, site: &str, failing: &BTreeSet<Strictly>) -> String {
+    let usual =
+        format!("mend that on {site}, name what is wanted there in a mapping or the recovery plan");
+    let foreign = format!(
+        "map to a network of the project itself, or let an administrator of {site} allow create_port:fixed_ips:ip_address and create_port:mac_address to the project and whoever runs protector set [openstack] tenants_choose_addresses_on_shared_networks"
+    );
+    let cures = failing.iter().filter_map(|failing| match failing {
+        Strictly::Passes => None,
+        Strictly::Fails => Some(usual.as_str()),
+        Strictly::FailsOnForeignNetwork => Some(foreign.as_str()),
+    });
+    let cures: Vec<&str> = cures.collect();
     format!(
-        "mend that on {site}, name what is wanted there in a mapping or the recovery plan, or let it pass: openstack dr protection-group set {group} --fidelity told"
+        "{}, or let it pass: openstack dr protection-group set {group} --fidelity told",
+        cures.join("; ")
     )
 }
 

@@ -232,18 +232,14 @@ fn on_a_foreign_network(
         None | Some(0) => String::new(),
         Some(more) => format!(" and {more} more"),
     };
-    let strict = match facts.group.fidelity {
-        Fidelity::Told => "the copies get other ones then",
-        Fidelity::Strict => "a move of this strict group is taken back then",
-    };
     ReadinessFinding::warning(
         ReadinessSubject::Mapping,
         format!(
-            "addresses {}{more} of {} will probably not be kept: network {network} on {site} belongs to another project, Neutron's policy usually refuses a chosen address there, and who has it is not shown; {strict}",
+            "addresses {}{more} of {} will probably not be kept: network {network} on {site} belongs to another project, Neutron's policy usually refuses a chosen address there, and who has it is not shown; the copies get other ones then",
             addresses.join(", "),
             users(&wanted.values().copied().collect())
         ),
-        format!("map to a network of the project itself, or let an administrator of {site} allow create_port:fixed_ips:ip_address to the project"),
+        format!("map to a network of the project itself, or let an administrator of {site} allow create_port:fixed_ips:ip_address to the project and whoever runs protector set [openstack] tenants_choose_addresses_on_shared_networks"),
     )
     .about(network.as_str())
 }
@@ -260,10 +256,8 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
         .recovery_plan_from_current(OperationKind::Failover);
     let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for member in facts.members {
-        for name in member.security_groups() {
-            used.entry(plan.security_group_on_target(member, name))
-                .or_default()
-                .insert(&member.name);
+        for (_, there) in plan.security_groups_on_target(member) {
+            used.entry(there).or_default().insert(&member.name);
         }
     }
     let problems = used.into_iter().filter_map(|(name, members)| {

@@ -203,6 +203,7 @@ fn there(members: &[Member], found: &AddressThere) -> ThereSeen {
         zones: Ok(vec![]),
         compute_minor: Ok(96),
         key_pairs: Ok(vec![]),
+        networks: BTreeMap::new(),
         addresses: addresses.collect(),
         volume_types: Ok(BTreeMap::new()),
     }
@@ -533,7 +534,13 @@ fn what_the_owner_of_a_network_alone_may_choose_is_not_left_to_luck_by_a_strict_
         all.contains("card 1 addresses: 10.0.0.1 -> unknown"),
         "{all}"
     );
-    assert!(all.contains("create_port:fixed_ips:ip_address"), "{all}");
+    for words in [
+        "create_port:fixed_ips:ip_address and create_port:mac_address to the project",
+        "[openstack] tenants_choose_addresses_on_shared_networks",
+    ] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert!(!all.contains("mend that on"), "{all}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl OfPort<'_> {
         let (member, port) = (self.card.member, self.port);
         let wanted: BTreeSet<String> = cx
             .plan()
-            .groups_on_target(member, &spec.security_groups)
+            .groups_of_port_on_target(member, spec)
             .into_iter()
             .collect();
         // The recovery plan may name one by its id.

@@ -105,24 +105,33 @@ pub(super) fn made_without(index: usize, part: Part) -> String {
 }
 
 /// What policy may forbid, left out in turn: first what nothing but a cloud's own policy forbids, alone; then what Neutron by
-/// itself leaves to the owner of the network, each time with and without the former; at last all of it.
+/// itself leaves to the owner of the network, each time with and without the former; at last all of it. A cloud may let its
+/// tenants choose MAC addresses and not port security, or the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rung {
     Everything,
     WithoutQosPolicy,
     WithoutMac,
     WithoutMacAndQosPolicy,
+    WithoutPortSecurity,
+    WithoutPortSecurityAndQosPolicy,
+    WithoutPortSecurityAndPairs,
+    WithoutPortSecurityPairsAndQosPolicy,
     WithoutSecurity,
     WithoutSecurityAndQosPolicy,
     WithoutAny,
 }
 
 impl Rung {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::Everything,
         Self::WithoutQosPolicy,
         Self::WithoutMac,
         Self::WithoutMacAndQosPolicy,
+        Self::WithoutPortSecurity,
+        Self::WithoutPortSecurityAndQosPolicy,
+        Self::WithoutPortSecurityAndPairs,
+        Self::WithoutPortSecurityPairsAndQosPolicy,
         Self::WithoutSecurity,
         Self::WithoutSecurityAndQosPolicy,
         Self::WithoutAny,
@@ -134,6 +143,12 @@ impl Rung {
             Self::WithoutQosPolicy => &[Part::QosPolicy],
             Self::WithoutMac => &[Part::Mac],
             Self::WithoutMacAndQosPolicy => &[Part::Mac, Part::QosPolicy],
+            Self::WithoutPortSecurity => &[Part::PortSecurity],
+            Self::WithoutPortSecurityAndQosPolicy => &[Part::PortSecurity, Part::QosPolicy],
+            Self::WithoutPortSecurityAndPairs => &[Part::PortSecurity, Part::AddressPairs],
+            Self::WithoutPortSecurityPairsAndQosPolicy => {
+                &[Part::PortSecurity, Part::AddressPairs, Part::QosPolicy]
+            }
             Self::WithoutSecurity => &[Part::Mac, Part::PortSecurity, Part::AddressPairs],
             Self::WithoutSecurityAndQosPolicy => &[
                 Part::Mac,
@@ -178,9 +193,7 @@ impl PortRequest {
         let mut all = NewPort::on(card.network.clone(), "");
         all.description.clone_from(&card.description);
         all.fixed_ips = fixed_ips;
-        let of_server = &card.member.server.security_groups;
-        let names = card.spec().map_or(of_server, |spec| &spec.security_groups);
-        all.security_groups = Some(groups_on_target(cx, card, names)?);
+        all.security_groups = Some(groups_on_target(cx, card)?);
         if let Some(spec) = card.spec() {
             set(&mut all, cx, card.member, spec);
             all.qos_policy_id = policy_on_target(target, cx, card, spec).await?;
@@ -347,24 +360,28 @@ pub(super) fn pair_on_target(
 fn groups_on_target(
     cx: &StepContext<'_>,
     card: &Card<'_>,
-    names: &[String],
 ) -> Result<Vec<SecurityGroupId>, StepError> {
-    let target = &cx.plan().target;
-    let names = cx.plan().groups_on_target(card.member, names).into_iter();
-    let ids = names.map(|name| match resolve(&name, card.groups) {
-        Ok(group) => Ok(SecurityGroupId::new(group.id.clone())),
-        Err(why) => Err(StepError::last(
-            match why {
-                NoSecurityGroup::Absent => Code::Missing,
-                NoSecurityGroup::Several(_) => Code::Refused,
-            },
-            format!(
-                "server {}: {}",
-                card.member.name,
-                why.in_words(&name, target)
-            ),
-        )),
-    });
+    let (plan, target) = (cx.plan(), &cx.plan().target);
+    let names = match card.spec() {
+        Some(port) => plan.groups_of_port_on_target(card.member, port),
+        None => plan.security_groups_on_target(card.member),
+    };
+    let ids = names
+        .into_iter()
+        .map(|name| match resolve(&name, card.groups) {
+            Ok(group) => Ok(SecurityGroupId::new(group.id.clone())),
+            Err(why) => Err(StepError::last(
+                match why {
+                    NoSecurityGroup::Absent => Code::Missing,
+                    NoSecurityGroup::Several(_) => Code::Refused,
+                },
+                format!(
+                    "server {}: {}",
+                    card.member.name,
+                    why.in_words(&name, target)
+                ),
+            )),
+        });
     ids.collect()
 }
 

@@ -158,7 +158,7 @@ pub(super) fn moved(
             *address = cx.plan().address_on_target(member, *address);
         }
         if let Some(port) = &mut nic.port {
-            port.security_groups = cx.plan().groups_on_target(member, &port.security_groups);
+            port.security_groups = cx.plan().groups_of_port_on_target(member, port);
             port.security_group_ids.clear();
             for pair in &mut port.allowed_address_pairs {
                 *pair = pair_on_target(cx, member, pair);

@@ -225,12 +225,9 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, StepError> {
 
 /// The first security group of a member or of one of its ports that is not one group's name, or id, on the target.
 fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) -> Option<String> {
-    let known = member.security_groups().into_iter();
-    let wanted: BTreeSet<&str> = known
-        .map(|name| plan.recovery.security_group_on_target(member, name))
-        .collect();
+    let wanted = plan.recovery.security_groups_on_target(member).into_iter();
     wanted
-        .into_iter()
+        .map(|(_, there)| there)
         .find_map(|name| match resolve(name, there).err()? {
             NoSecurityGroup::Absent => Some(absent(plan, &format!("security group {name}"))),
             several @ NoSecurityGroup::Several(_) => Some(several.in_words(name, &plan.target)),

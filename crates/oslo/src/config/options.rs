@@ -454,6 +454,12 @@ pub static OPTIONS: &[OptionDef] = &[
          user, who is an administrator of that cloud, goes over the network in the clear. A site that is \
          registered already is used as it is.")
         .default("false"),
+    option("openstack", "tenants_choose_addresses_on_shared_networks", OptionType::Bool,
+        "Neutron's policy on the sites that groups of this one go to lets a project choose addresses and MAC addresses on \
+         networks that another project shares with it (create_port:fixed_ips:ip_address and create_port:mac_address; by \
+         default the network's owner alone). Then a strict group may move onto such a network, and the check does not \
+         warn of it. Who has an address there stays unknown before the move.")
+        .default("false"),
 
     // [oslo_middleware]
     option("oslo_middleware", "max_request_body_size", OptionType::Int { min: Some(1), max: None },

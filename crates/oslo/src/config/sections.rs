@@ -236,6 +236,8 @@ pub struct OpenStack {
     pub cafile: Option<PathBuf>,
     /// Sites without TLS will do.
     pub allow_http_sites: bool,
+    /// Neutron there lets tenants choose addresses on networks of others.
+    pub tenants_choose_addresses_on_shared_networks: bool,
 }
 
 /// `[oslo_middleware]`.
@@ -464,6 +466,8 @@ impl OpenStack {
             max_retries: section.saturated("max_retries"),
             cafile: section.optional_path("cafile"),
             allow_http_sites: section.flag("allow_http_sites"),
+            tenants_choose_addresses_on_shared_networks: section
+                .flag("tenants_choose_addresses_on_shared_networks"),
         }
     }
 }

@@ -42,16 +42,17 @@ async fn rename(manager: &SchemaManager<'_>, from: &str, to: &str) -> Result<(),
 mod tests {
     use protector_core::{
         journal_conformance::operation,
-        operation::{OperationState, StepState},
+        operation::{OperationState, Planning, StepState},
         runbook::{Step, Verb},
         schedule::{
             Next, {self},
         },
     };
+    use sea_orm::EntityTrait as _;
     use secrecy::SecretString;
 
     use super::*;
-    use crate::{Database, NewOperation, PoolOptions};
+    use crate::{Database, NewOperation, PoolOptions, entity::step};
 
     #[tokio::test]
     async fn a_failed_switch_of_a_record_from_before_is_taken_back() {
@@ -66,6 +67,9 @@ mod tests {
         ];
         for (number, action, _) in &switches {
             let mut record = operation(*number);
+            if *action == Step::SwitchRecovered {
+                record.operation.planning = Planning::Unplanned;
+            }
             record.operation.state = OperationState::Running;
             let [first, switch] = &mut record.steps[..] else {
                 unreachable!("a record of two steps");
@@ -94,6 +98,9 @@ mod tests {
             let read = database.operation_show_by_id(&id).await.unwrap();
             let verbs: Vec<Verb> = read.steps.iter().map(|step| step.verb).collect();
             assert_eq!(verbs, [Verb::Undoable, verb]);
+            let kept = step::Entity::find_by_id((id.to_string(), 1));
+            let kept = kept.one(database.kept_pool()).await.unwrap().unwrap();
+            assert_eq!(kept.verb, verb.as_str());
             let next = schedule::next(&read, read.operation.created_at);
             assert_eq!(
                 matches!(next, Next::Unwind { .. }),
@@ -101,5 +108,29 @@ mod tests {
                 "{next:?}"
             );
         }
+    }
+
+    /// It writes the old word after the migration.
+    #[tokio::test]
+    async fn the_switch_of_a_service_of_before_is_read_as_a_switch() {
+        let url = SecretString::from("sqlite::memory:");
+        let database = Database::connect(&url, PoolOptions::default())
+            .await
+            .unwrap();
+        database.migrate().await.unwrap();
+        let mut record = operation(1);
+        record.steps[1].action = Step::SwitchPrimary;
+        record.steps[1].verb = Verb::Forward;
+        let new = NewOperation {
+            operation: &record.operation,
+            steps: &record.steps,
+            map: &record.map,
+            locks: &[],
+            group: None,
+        };
+        let now = record.operation.created_at;
+        database.operation_insert(&new, now).await.unwrap();
+        let read = database.operation_show_by_id(&record.operation.id).await;
+        assert_eq!(read.unwrap().steps[1].verb, Verb::Switch);
     }
 }

@@ -71,8 +71,9 @@ mod tests {
             (1, Step::SwitchPrimary, Planning::Planned),
             (2, Step::SwitchRecovered, Planning::Unplanned),
         ];
-        for (number, action, _) in &switches {
+        for (number, action, planning) in &switches {
             let mut record = operation(*number);
+            record.operation.planning = *planning;
             record.steps[1].phase_name = "switch_primary".to_owned();
             record.steps[1].action = action.clone();
             let new = NewOperation {

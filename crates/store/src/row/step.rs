@@ -3,6 +3,7 @@
 use protector_core::{
     id::OperationId,
     operation::{StepProgress, StepRecord},
+    step::{Step, Verb},
 };
 use sea_orm::Set;
 
@@ -56,16 +57,26 @@ pub(crate) fn to_row(operation: &OperationId, step: &StepRecord) -> Result<Model
     })
 }
 
+/// A service of the release before that still runs writes *forward* of a planned move's switch, as all did before m0050.
+fn verb_of(action: &Step, verb: Verb) -> Verb {
+    match (action, verb) {
+        (Step::SwitchPrimary, Verb::Forward) => Verb::Switch,
+        _ => verb,
+    }
+}
+
 pub(crate) fn from_row(row: Model) -> Result<StepRecord, StoreError> {
     let code = row.error_code.as_deref();
+    let action = from_json("steps.action", row.action)?;
+    let verb = from_word("steps.verb", &row.verb)?;
     Ok(StepRecord {
         position: to_u32("steps.position", row.position)?,
         phase: to_u32("steps.phase", row.phase)?,
         phase_name: row.phase_name,
-        verb: from_word("steps.verb", &row.verb)?,
+        verb: verb_of(&action, verb),
         reported: from_word("steps.reported", &row.reported)?,
         key: row.step_key,
-        action: from_json("steps.action", row.action)?,
+        action,
         resource_id: row.resource_id,
         after: from_json("steps.waits_for", row.waits_for)?,
         progress: StepProgress {

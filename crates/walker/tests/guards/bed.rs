@@ -1837,7 +1837,7 @@ fn request(
     request.body(body).unwrap()
 }
 
-fn unplanned(mut record: OperationRecord) -> OperationRecord {
+pub fn unplanned(mut record: OperationRecord) -> OperationRecord {
     record.operation.planning = Planning::Unplanned;
     record
 }

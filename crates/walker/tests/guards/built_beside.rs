@@ -12,7 +12,7 @@ use protector_simcloud::{
 };
 use serde_json::json;
 
-use super::bed::{Bed, operation};
+use super::bed::{Bed, operation, unplanned};
 
 fn why_not_built(record: &OperationRecord) -> String {
     let failed = steps_failed(&record.steps);
@@ -25,11 +25,11 @@ fn why_not_built(record: &OperationRecord) -> String {
 fn unplanned_after(bed: &Bed, id: &str) -> OperationRecord {
     let failed = bed.failover().operation;
     let (plan, kind) = (failed.plan, OperationKind::Failover);
-    OperationRecord {
+    unplanned(OperationRecord {
         steps: unplanned_failover(&plan).into_steps().unwrap(),
         operation: operation(id, kind, plan, None, failed.created_at),
         map: ResourceMap::default(),
-    }
+    })
 }
 
 /// What the unplanned failover of the failed one's group fails by, and a retry after that.
@@ -311,11 +311,11 @@ async fn a_copy_that_is_another_groups_member_is_not_taken_over() {
     bed.protects("second-life", "site-b", Some(member));
     let plan = failed.plan.clone().taking_over(vec![failed.id]);
     let kind = OperationKind::Failover;
-    let unplanned = OperationRecord {
+    let unplanned = unplanned(OperationRecord {
         steps: unplanned_failover(&plan).into_steps().unwrap(),
         operation: operation("op-unplanned", kind, plan, None, failed.created_at),
         map: ResourceMap::default(),
-    };
+    });
     let walk = tokio::time::timeout(Duration::from_secs(7200), bed.walk(unplanned));
     let why = build_error(&walk.await.expect("it ends"));
     let says = "is a member of protection group second-life by now";

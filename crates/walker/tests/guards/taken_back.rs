@@ -14,7 +14,10 @@ use protector_simcloud::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{bed::Bed, source_at_rest::has_begun};
+use super::{
+    bed::{Bed, unplanned},
+    source_at_rest::has_begun,
+};
 
 const COPY: &str = "undo:recreate_vms:vm-001";
 const START: &str = "undo:stop_source_vms:vm-001";
@@ -448,7 +451,7 @@ fn left_by_a_failed_member(bed: &Bed) -> OperationRecord {
     build.progress.memo.intents = 1;
     build.progress.memo.made = Some(bed.copy());
     last.steps = steps;
-    last
+    unplanned(last)
 }
 
 /// What another operation has made is deleted on what was read just now, or not at all.

@@ -2,7 +2,9 @@
 
 use protector_core::{
     id::OperationId,
-    operation::{MapKind, OperationKind, OperationRecord, ResourceMap, steps_failed},
+    operation::{
+        MapKind, Operation, OperationKind, OperationRecord, Planning, ResourceMap, steps_failed,
+    },
     runbook::unplanned_failover::unplanned_failover,
 };
 use protector_simcloud::in_process::lock;
@@ -21,7 +23,10 @@ fn unplanned_after(bed: &Bed, id: &str, interrupted: Vec<OperationId>) -> Operat
     plan.interrupted = interrupted;
     OperationRecord {
         steps: unplanned_failover(&plan).into_steps().unwrap(),
-        operation: operation(id, OperationKind::Failover, plan, None, failed.created_at),
+        operation: Operation {
+            planning: Planning::Unplanned,
+            ..operation(id, OperationKind::Failover, plan, None, failed.created_at)
+        },
         map: ResourceMap::default(),
     }
 }

@@ -16,7 +16,7 @@ use protector_simcloud::{cloud::Component, in_process::lock};
 use serde_json::json;
 
 use super::{
-    bed::{Bed, operation},
+    bed::{Bed, operation, unplanned},
     source_at_rest::{has_begun, once},
 };
 
@@ -44,7 +44,12 @@ async fn back() -> (Bed, OperationRecord) {
     bed.lose_target();
     let steps = unplanned_failover(&plan);
     let back = bed
-        .walk(record("op-back", OperationKind::Failback, plan, steps))
+        .walk(unplanned(record(
+            "op-back",
+            OperationKind::Failback,
+            plan,
+            steps,
+        )))
         .await;
     (bed, back)
 }
@@ -191,9 +196,8 @@ async fn nothing_is_recovered_beside_an_original_that_runs() {
     start_original(&bed);
     bed.a_while().await;
     let book = unplanned_failover(&plan);
-    let back = bed
-        .walk(record("op-back", OperationKind::Failback, plan, book))
-        .await;
+    let back = record("op-back", OperationKind::Failback, plan, book);
+    let back = bed.walk(unplanned(back)).await;
     let build = back
         .steps
         .iter()
@@ -298,7 +302,7 @@ async fn a_copy_knows_the_first_of_its_lives_over_all_moves() {
     bed.lose_target();
     let book = unplanned_failover(&plan);
     let last = record("op-last", OperationKind::Failback, plan, book);
-    let last = bed.walk(last).await;
+    let last = bed.walk(unplanned(last)).await;
     let build = last
         .steps
         .iter()

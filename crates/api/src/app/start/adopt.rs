@@ -8,7 +8,7 @@ use protector_core::{
     group::{GroupStatus, ResourceMappings},
     id::ServerId,
     member::Member,
-    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
+    operation::{OperationKind, OperationRecord},
     orphan::CloudResource,
     plan::Plan,
     runbook::{adopt::adopt, resource::ResourceKind},
@@ -25,11 +25,8 @@ use crate::{
         start::{
             adoptable::{refuse_elsewhere, refuse_older, refuse_unadoptable},
             lost_source::{LeftByAMove, adopt_without_source, belongs_elsewhere, needs_the_source},
-            new_operation::{Asker, NewMove, Run, refuse_while_cleaned, start, start_reserved},
-            unplanned_plan::{
-                LeftCopies, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out,
-                plan_to_take_over,
-            },
+            new_operation::{Asker, NewMove, refuse_while_cleaned, start, start_reserved},
+            unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
         sync::{
             LOST_SITE_PATIENCE, {self},
@@ -188,21 +185,8 @@ async fn adopt_unplanned(
         action: OperationKind::Failover,
         mappings: ResourceMappings::default(),
     };
-    let UnplannedFailover {
-        plan,
-        steps,
-        supersedes,
-    } = plan_to_take_over(app, stored, &request, take_over).await?;
-    let run = Run {
-        kind: stored.group.kind_of_move(),
-        planning: Planning::Planned,
-        locks: cleanups_kept_out(&plan),
-        plan,
-        steps,
-        map: ResourceMap::default(),
-        parent: None,
-        supersedes,
-    };
+    let planned = plan_to_take_over(app, stored, &request, take_over).await?;
+    let run = planned.into_run(stored.group.kind_of_move());
     start(app, asker, stored, run).await
 }
 

@@ -6,7 +6,7 @@ use protector_core::{
     group::ResourceMappings,
     id::{GroupId, OperationId, SiteName},
     mark,
-    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
+    operation::{OperationKind, OperationRecord},
     orphan::CloudResource,
     runbook::resource::ResourceKind,
 };
@@ -24,11 +24,8 @@ use crate::{
         start::{
             abort::refuse_where_it_is_well,
             adoptable::{refuse_elsewhere, refuse_older, refuse_unadoptable},
-            new_operation::{Asker, Run, refuse_while_cleaned, start},
-            unplanned_plan::{
-                LeftCopies, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out,
-                plan_to_take_over,
-            },
+            new_operation::{Asker, refuse_while_cleaned, start},
+            unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
     },
     http::error::{ApiError, ApiResult},
@@ -176,22 +173,8 @@ pub(crate) async fn adopt_without_source(
         },
     };
     let copies = TakeOver::TheseCopies(left.copies);
-    let UnplannedFailover {
-        plan,
-        steps,
-        supersedes,
-    } = plan_to_take_over(app, &stored, &request, copies).await?;
-    let run = Run {
-        kind: group.kind_of_move(),
-        planning: Planning::Unplanned,
-        // Its own and those of the ones that it was itself to take over: no cleanup takes their copies back meanwhile.
-        locks: cleanups_kept_out(&plan),
-        plan,
-        steps,
-        map: ResourceMap::default(),
-        parent: None,
-        supersedes,
-    };
+    let planned = plan_to_take_over(app, &stored, &request, copies).await?;
+    let run = planned.into_run(group.kind_of_move());
     tracing::warn!(operation_id = %left.id, site = %left.source, "adopted because its source is said to be lost");
     start(app, asker, &stored, run).await
 }

@@ -1,6 +1,8 @@
 //! A planned move of a group with `fidelity: strict` does not start while a copy would not be as its original in what nobody has
 //! announced. What only the built copy shows, the engine judges when it confirms it.
 
+use std::collections::BTreeSet;
+
 use protector_core::{
     comparison::{ComparedAttribute, Strictly},
     group::{Fidelity, Group},
@@ -40,7 +42,7 @@ pub(crate) fn refuse_failing(plan: &Plan, compared: &[Vec<ComparedAttribute>]) -
         .iter()
         .zip(compared)
         .flat_map(|(member, lines)| {
-            let failing = lines.iter().filter(|line| line.strictly == Strictly::Fails);
+            let failing = lines.iter().filter(|line| line.strictly.fails());
             failing.map(|line| format!("{}: {}", member.name, line.in_words()))
         })
         .collect();
@@ -48,12 +50,17 @@ pub(crate) fn refuse_failing(plan: &Plan, compared: &[Vec<ComparedAttribute>]) -
         return Ok(());
     }
     let (group, site) = (&plan.group_name, &plan.target.site);
+    let failing: BTreeSet<Strictly> = compared
+        .iter()
+        .flatten()
+        .map(|line| line.strictly)
+        .collect();
     Err(ApiError::new(
         Refusal::NotFaithful,
         format!(
             "Protection group {group} is strict, and copies on {site} would not be as their originals: {}. Nothing was started: {}. 'openstack dr member show {group} <member> --compare' shows all of a member.",
             each.join("; "),
-            strict_cure(group, site.as_str()),
+            strict_cure(group, site.as_str(), &failing),
         ),
     ))
 }

@@ -4,9 +4,7 @@
 use protector_core::{
     group::{Group, ResourceMappings},
     id::OperationId,
-    operation::{
-        MapKind, OperationKind, OperationRecord, OperationState, Planning, ResourceMap, StepState,
-    },
+    operation::{MapKind, OperationKind, OperationRecord, OperationState, Planning, StepState},
     plan::Plan,
     recovery_plan::RecoveryPlan,
     runbook::{Verb, resource::ResourceKind, retry::retry},
@@ -26,7 +24,7 @@ use crate::{
             last_move::{last_completed, last_ended_here},
             left_behind::MOVES,
             new_operation::{Asker, Run, start},
-            unplanned_plan::{Unplanned, UnplannedFailover, cleanups_kept_out, plan_unplanned},
+            unplanned_plan::{Unplanned, plan_unplanned},
         },
         sync::{LOST_SITE_PATIENCE, refuse_what_is_newer_there},
     },
@@ -41,21 +39,8 @@ pub async fn start_unplanned(
     stored: &StoredGroup,
     request: &Unplanned,
 ) -> ApiResult<OperationRecord> {
-    let UnplannedFailover {
-        plan,
-        steps,
-        supersedes,
-    } = plan_unplanned(app, stored, request).await?;
-    let run = Run {
-        planning: Planning::Unplanned,
-        kind: stored.group.kind_of_move(),
-        locks: cleanups_kept_out(&plan),
-        plan,
-        steps,
-        map: ResourceMap::default(),
-        parent: None,
-        supersedes,
-    };
+    let planned = plan_unplanned(app, stored, request).await?;
+    let run = planned.into_run(stored.group.kind_of_move());
     start(app, asker, stored, run).await
 }
 

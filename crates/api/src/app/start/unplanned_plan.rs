@@ -3,7 +3,7 @@
 use protector_core::{
     group::{Group, ResourceMappings},
     id::OperationId,
-    operation::{OperationKind, OperationRecord, StepRecord},
+    operation::{OperationKind, OperationRecord, Planning, ResourceMap, StepRecord},
     plan::Plan,
     runbook::unplanned_failover::unplanned_failover,
 };
@@ -19,17 +19,12 @@ use crate::{
                 refused, {self},
             },
             interrupted::{interrupted, refuse_beside_copies, to_take_over},
-            new_operation::busy,
+            new_operation::{Run, busy},
             recovery_point::as_at_latest_point,
         },
     },
     http::error::{ApiError, ApiResult},
 };
-
-/// No cleanup takes back what `plan` takes over, while that is under way.
-pub(crate) fn cleanups_kept_out(plan: &Plan) -> Vec<Lock> {
-    plan.interrupted.iter().map(Lock::cleanup_of).collect()
-}
 
 /// The same, going on from what `take_over` says.
 pub(crate) async fn plan_to_take_over(
@@ -179,6 +174,22 @@ pub struct UnplannedFailover {
     pub steps: Vec<StepRecord>,
     /// The operation on this site that it ends, since that one needs the source, which is lost.
     pub supersedes: Option<OperationId>,
+}
+
+impl UnplannedFailover {
+    /// The operation to be started. No cleanup takes back what it takes over, while it is under way.
+    pub(crate) fn into_run(self, kind: OperationKind) -> Run {
+        Run {
+            kind,
+            planning: Planning::Unplanned,
+            locks: self.plan.interrupted.iter().map(Lock::cleanup_of).collect(),
+            plan: self.plan,
+            steps: self.steps,
+            map: ResourceMap::default(),
+            parent: None,
+            supersedes: self.supersedes,
+        }
+    }
 }
 
 /// Plans an unplanned failover and writes its runbook, without a word from the site that is lost.
