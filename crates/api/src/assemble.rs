@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use protector_clouds::{
     cloud_requests::CloudRequests,
-    openstack_clouds::{OpenStackClouds, SharedNetworks},
+    openstack_clouds::OpenStackClouds,
     site_sessions::{HttpWires, SiteSessions},
+    there_readings::SharedNetworks,
 };
 use protector_core::{
     clock::SystemClock,

@@ -3,19 +3,20 @@
 //! Labels are sites, services, methods and statuses: no path, no id and no name of a tenant. Only an administrator names
 //! a site, so their number stays small.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use prometheus_client::registry::Unit;
 use protector_core::id::SiteName;
-use protector_openstack::{
-    error::Call,
-    exchange_observer::{ExchangeObserver, ExchangeOutcome},
-};
+use protector_openstack::error::Call;
+use protector_openstack::exchange_observer::ExchangeObserver;
+use protector_openstack::exchange_observer::ExchangeOutcome;
 
 /// The upper bounds of the histogram in seconds: from a token's check to the longest that an exchange may take.
 const SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];

@@ -3,30 +3,41 @@
 //! A port in the domain's words, so that handlers can be tested with plain values. [`crate::openstack_clouds`] is the
 //! one that speaks HTTP.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
-use protector_core::{
-    comparison::{Shown, ThereSeen},
-    confidential::Confidential,
-    group::ReplicationType,
-    id::{FlavorId, NetworkId, ProjectId, ServerId, SiteName, UserId, VolumeId},
-    member::{Flavor, KeyPair, Nic},
-    not_carried::{PortTraits, ServerTraits, VolumeTraits},
-    orphan::CloudResource,
-    qos_policy::QosPolicy,
-    readiness::{Asked, Silence, SourceSeen, TargetSeen},
-    runbook::resource::ResourceKind,
-    server_group::ServerGroup,
-    site::{Site, SiteScope},
-};
-use protector_openstack::{
-    compute::NovaFlavor,
-    network::{FloatingIp, SecurityGroup},
-};
+use protector_core::comparison::Shown;
+use protector_core::comparison::ThereSeen;
+use protector_core::confidential::Confidential;
+use protector_core::group::ReplicationType;
+use protector_core::id::FlavorId;
+use protector_core::id::NetworkId;
+use protector_core::id::ProjectId;
+use protector_core::id::ServerId;
+use protector_core::id::SiteName;
+use protector_core::id::UserId;
+use protector_core::id::VolumeId;
+use protector_core::member::Flavor;
+use protector_core::member::KeyPair;
+use protector_core::member::Nic;
+use protector_core::not_carried::PortTraits;
+use protector_core::not_carried::ServerTraits;
+use protector_core::not_carried::VolumeTraits;
+use protector_core::orphan::CloudResource;
+use protector_core::qos_policy::QosPolicy;
+use protector_core::readiness::Asked;
+use protector_core::readiness::Silence;
+use protector_core::readiness::SourceSeen;
+use protector_core::readiness::TargetSeen;
+use protector_core::runbook::resource::ResourceKind;
+use protector_core::server_group::ServerGroup;
+use protector_core::site::Site;
+use protector_core::site::SiteScope;
+use protector_openstack::compute::NovaFlavor;
+use protector_openstack::network::FloatingIp;
+use protector_openstack::network::SecurityGroup;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 

@@ -1,20 +1,31 @@
 //! A server, its ports and its key pair as Nova and Neutron show them, in the words of the domain.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use protector_core::{
-    confidential::Confidential,
-    mark::own_description,
-    member::{AddressPair, DhcpOption, Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
-    qos_policy::QosPolicy,
-};
-use protector_openstack::{
-    compute::{Keypair, KeypairKind, NamedGroup, PortAttachment, Server, VolumeAttachment},
-    id::SecurityGroupId,
-    network::{FloatingIp, Port, SecurityGroup},
-};
+use protector_core::confidential::Confidential;
+use protector_core::mark::own_description;
+use protector_core::member::AddressPair;
+use protector_core::member::DhcpOption;
+use protector_core::member::Flavor;
+use protector_core::member::FloatingAddress;
+use protector_core::member::KeyPair;
+use protector_core::member::Nic;
+use protector_core::member::PortSpec;
+use protector_core::qos_policy::QosPolicy;
+use protector_openstack::compute::Keypair;
+use protector_openstack::compute::KeypairKind;
+use protector_openstack::compute::NamedGroup;
+use protector_openstack::compute::PortAttachment;
+use protector_openstack::compute::Server;
+use protector_openstack::compute::VolumeAttachment;
+use protector_openstack::id::SecurityGroupId;
+use protector_openstack::network::FloatingIp;
+use protector_openstack::network::Port;
+use protector_openstack::network::SecurityGroup;
 
-use crate::clouds::{FoundAttachment, FoundServer};
+use crate::clouds::FoundAttachment;
+use crate::clouds::FoundServer;
 
 pub(crate) fn key_pair(pair: Keypair) -> KeyPair {
     KeyPair {

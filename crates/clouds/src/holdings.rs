@@ -5,26 +5,32 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use protector_core::{
-    guard::{Power, status_in_words},
-    id::{ServerId, VolumeId},
-    orphan::CloudResource,
-    runbook::resource::ResourceKind,
-    site::SiteScope,
-};
-use protector_openstack::{
-    cloud::Cloud,
-    compute::{Server, ServerFilter},
-    error::{CallError, ErrorClass},
-    quota_set::QuotaUsage,
-    volume::{Snapshot, Volume, VolumeFilter},
-};
+use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
+use futures_util::stream;
+use protector_core::guard::Power;
+use protector_core::guard::status_in_words;
+use protector_core::id::ServerId;
+use protector_core::id::VolumeId;
+use protector_core::orphan::CloudResource;
+use protector_core::runbook::resource::ResourceKind;
+use protector_core::site::SiteScope;
+use protector_openstack::cloud::Cloud;
+use protector_openstack::compute::Server;
+use protector_openstack::compute::ServerFilter;
+use protector_openstack::error::CallError;
+use protector_openstack::error::ErrorClass;
+use protector_openstack::quota_set::QuotaUsage;
+use protector_openstack::volume::Snapshot;
+use protector_openstack::volume::Volume;
+use protector_openstack::volume::VolumeFilter;
 
-use crate::{
-    clouds::{CloudError, Expected, Holdings, ProjectQuota, QuotaShare},
-    site_sessions::told,
-};
+use crate::clouds::CloudError;
+use crate::clouds::Expected;
+use crate::clouds::Holdings;
+use crate::clouds::ProjectQuota;
+use crate::clouds::QuotaShare;
+use crate::site_sessions::told;
 
 /// How many resources are asked for by their ids at once.
 const SIDE_BY_SIDE: usize = 8;

@@ -4,25 +4,40 @@
 //! A list tells which servers have been changed, and only those are read whole. What cannot be read stays as it is known: this
 //! takes nothing away, and keeps nothing from starting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
-use futures_util::{StreamExt as _, stream};
-use protector_core::{
-    group::{Group, GroupStatus},
-    id::{ServerId, VolumeId},
-    mark,
-    member::{KeyPair, Member, MemberStatus, Nic, PortSpec, ProtectedVolume},
-    member_settings::{ServerSettings, VolumeSettings},
-    readiness::{ServerSeen, SourceSeen, VolumeSeen},
-    site::SiteScope,
-};
-use protector_store::{Database, Precondition, StoreError};
+use chrono::DateTime;
+use chrono::Utc;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use protector_core::group::Group;
+use protector_core::group::GroupStatus;
+use protector_core::id::ServerId;
+use protector_core::id::VolumeId;
+use protector_core::mark;
+use protector_core::member::KeyPair;
+use protector_core::member::Member;
+use protector_core::member::MemberStatus;
+use protector_core::member::Nic;
+use protector_core::member::PortSpec;
+use protector_core::member::ProtectedVolume;
+use protector_core::member_settings::ServerSettings;
+use protector_core::member_settings::VolumeSettings;
+use protector_core::readiness::ServerSeen;
+use protector_core::readiness::SourceSeen;
+use protector_core::readiness::VolumeSeen;
+use protector_core::site::SiteScope;
+use protector_store::Database;
+use protector_store::Precondition;
+use protector_store::StoreError;
 
-use crate::{
-    clouds::{CloudError, CloudReadings, FoundServer, FoundVolume, ProjectLists},
-    member_spec,
-};
+use crate::clouds::CloudError;
+use crate::clouds::CloudReadings;
+use crate::clouds::FoundServer;
+use crate::clouds::FoundVolume;
+use crate::clouds::ProjectLists;
+use crate::member_spec;
 
 /// How many servers are read at a time.
 const SIDE_BY_SIDE: usize = 8;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::{
-    confidential::Confidential,
-    id::VolumeId,
-    member::{KeyPair, ProtectedVolume, ServerSpec},
-};
+use protector_core::confidential::Confidential;
+use protector_core::id::VolumeId;
+use protector_core::member::KeyPair;
+use protector_core::member::ProtectedVolume;
+use protector_core::member::ServerSpec;
 
-use crate::clouds::{FoundAttachment, FoundServer, FoundVolume};
+use crate::clouds::FoundAttachment;
+use crate::clouds::FoundServer;
+use crate::clouds::FoundVolume;
 
 /// The server's volumes as the group keeps them: the boot volume first, then by device.
 pub fn protected_volumes(

@@ -34,20 +34,11 @@ use crate::{
     holdings, site_health, site_readings,
     site_sessions::{SiteSessions, told},
     there_readings,
+    there_readings::SharedNetworks,
 };
 
 /// A name that no network and no image has: asking for it shows whether a service answers, and reads next to nothing.
 const NOBODY: &str = "protector-site-validation";
-
-/// Who chooses addresses and MAC addresses on a network that another project shares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SharedNetworks {
-    /// Its owner alone, by Neutron's default policy.
-    #[default]
-    OwnerChooses,
-    /// Tenants too, as an operator says.
-    TenantsChoose,
-}
 
 /// The clouds of the registered sites, over HTTP.
 pub struct OpenStackClouds {

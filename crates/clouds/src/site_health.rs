@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use protector_core::readiness::{Asked, Silence};
-use protector_openstack::{cloud::Cloud, error::CallError, volume::VolumeFilter};
+use protector_core::readiness::Asked;
+use protector_core::readiness::Silence;
+use protector_openstack::cloud::Cloud;
+use protector_openstack::error::CallError;
+use protector_openstack::volume::VolumeFilter;
 
-use crate::{clouds::SiteServices, site_readings::silence};
+use crate::clouds::SiteServices;
+use crate::site_readings::silence;
 
 /// How long one service may take. A report that takes longer is read by nobody.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,29 +3,44 @@
 //!
 //! Each list has a deadline of its own, and one that fails takes nothing else away.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use protector_core::{
-    group::ReplicationType,
-    id::{NetworkId, ProjectId, ServerId},
-    readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
-    security_group::SecurityGroupSeen,
-    site::SiteScope,
-};
-use protector_openstack::{
-    cloud::Cloud,
-    compute::{ComputeService, NovaFlavor, NovaServerGroup, Server, ServerFilter},
-    error::{CallError, ErrorClass},
-    network::{Port, PortFilter, SecurityGroup},
-    quota_set::QuotaUsage,
-    volume::{Snapshot, Volume, VolumeFilter, VolumeType},
-};
+use protector_core::group::ReplicationType;
+use protector_core::id::NetworkId;
+use protector_core::id::ProjectId;
+use protector_core::id::ServerId;
+use protector_core::readiness::Asked;
+use protector_core::readiness::PoolSeen;
+use protector_core::readiness::ServerSeen;
+use protector_core::readiness::Silence;
+use protector_core::readiness::SourceSeen;
+use protector_core::readiness::TargetSeen;
+use protector_core::readiness::Usage;
+use protector_core::readiness::VolumeSeen;
+use protector_core::security_group::SecurityGroupSeen;
+use protector_core::site::SiteScope;
+use protector_openstack::cloud::Cloud;
+use protector_openstack::compute::ComputeService;
+use protector_openstack::compute::NovaFlavor;
+use protector_openstack::compute::NovaServerGroup;
+use protector_openstack::compute::Server;
+use protector_openstack::compute::ServerFilter;
+use protector_openstack::error::CallError;
+use protector_openstack::error::ErrorClass;
+use protector_openstack::network::Port;
+use protector_openstack::network::PortFilter;
+use protector_openstack::network::SecurityGroup;
+use protector_openstack::quota_set::QuotaUsage;
+use protector_openstack::volume::Snapshot;
+use protector_openstack::volume::Volume;
+use protector_openstack::volume::VolumeFilter;
+use protector_openstack::volume::VolumeType;
 
-use crate::{
-    clouds::{CloudError, FoundVolumeType},
-    found_server::port_as_listed,
-    volume_type,
-};
+use crate::clouds::CloudError;
+use crate::clouds::FoundVolumeType;
+use crate::found_server::port_as_listed;
+use crate::volume_type;
 
 /// How long one list may take.
 pub const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,33 +1,35 @@
 //! Ways into the clouds of the registered sites, as the service user: in its own project, or in a tenant's.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
 
-use protector_core::{
-    id::{ProjectId, SiteName},
-    site::Site,
-};
-use protector_openstack::{
-    cloud::{Cloud, CloudSessions},
-    credentials::{Credentials, ProjectScope},
-    error::{CallError, ErrorClass},
-    http_transport::{CaFile, HttpOptions, HttpTransport},
-    options::ClientOptions,
-    service::Service,
-    transport::Transport,
-};
-use protector_store::{Database, StoreError};
+use protector_core::id::ProjectId;
+use protector_core::id::SiteName;
+use protector_core::site::Site;
+use protector_openstack::cloud::Cloud;
+use protector_openstack::cloud::CloudSessions;
+use protector_openstack::credentials::Credentials;
+use protector_openstack::credentials::ProjectScope;
+use protector_openstack::error::CallError;
+use protector_openstack::error::ErrorClass;
+use protector_openstack::http_transport::CaFile;
+use protector_openstack::http_transport::HttpOptions;
+use protector_openstack::http_transport::HttpTransport;
+use protector_openstack::options::ClientOptions;
+use protector_openstack::service::Service;
+use protector_openstack::transport::Transport;
+use protector_store::Database;
+use protector_store::StoreError;
 use secrecy::SecretString;
 
-use crate::{
-    cloud_requests::CloudRequests,
-    clouds::CloudError,
-    request_scope::{allowance, chain_id},
-};
+use crate::cloud_requests::CloudRequests;
+use crate::clouds::CloudError;
+use crate::request_scope::allowance;
+use crate::request_scope::chain_id;
 
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
@@ -297,10 +299,9 @@ pub fn told(site: &SiteName, error: &CallError) -> CloudError {
 
 #[cfg(test)]
 mod tests {
-    use protector_openstack::{
-        error::{Call, CloudRefusal},
-        service::Service,
-    };
+    use protector_openstack::error::Call;
+    use protector_openstack::error::CloudRefusal;
+    use protector_openstack::service::Service;
 
     use super::*;
 

@@ -24,7 +24,6 @@ use protector_openstack::{
 use crate::{
     clouds::WantedThere,
     found_server::key_pair,
-    openstack_clouds::SharedNetworks,
     site_readings::{ask, groups_seen},
 };
 
@@ -211,4 +210,14 @@ impl NetworkRead {
             None => AddressThere::Free,
         }
     }
+}
+
+/// Who chooses addresses and MAC addresses on a network that another project shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedNetworks {
+    /// Its owner alone, by Neutron's default policy.
+    #[default]
+    OwnerChooses,
+    /// Tenants too, as an operator says.
+    TenantsChoose,
 }

@@ -1,6 +1,7 @@
 //! Which volume types protection groups can use.
 
-use protector_core::{group::ReplicationType, readiness::TypeSeen};
+use protector_core::group::ReplicationType;
+use protector_core::readiness::TypeSeen;
 
 use crate::clouds::FoundVolumeType;
 

@@ -480,7 +480,7 @@ const PORT: &[Attribute] = &[
     row(
         "security_groups",
         Mapped,
-        "by name, or by the recovery plan's `security_groups`, which names them by name or id, for each port its own. A port without any has none",
+        "by name, or by the recovery plan's `security_groups`, which names them by name or id, for each port its own. One whose name another group of the project has too is known by its id alone. A port without any has none",
     ),
     row("status", Own, ""),
     row("tags", Kept, ""),

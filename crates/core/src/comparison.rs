@@ -162,7 +162,6 @@ pub enum AddressThere {
 /// Whose a network of the other site is, and so who chooses addresses and MAC addresses on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkThere {
-    /// The project's own.
     Own,
     /// Another project's: by Neutron's usual policy its owner alone chooses.
     Foreign,

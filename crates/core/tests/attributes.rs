@@ -10,9 +10,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use protector_core::carried::{
-    CarriedResource, {self},
-};
+use protector_core::{carried, carried::CarriedResource};
 use serde_json::{Value, json};
 
 fn folder() -> &'static Path {

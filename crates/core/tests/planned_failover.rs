@@ -30,9 +30,8 @@ use protector_core::{
         failover::planned_move, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
-    schedule::{
-        Next, NotAbortable, {self},
-    },
+    schedule,
+    schedule::{Next, NotAbortable},
     site::SiteScope,
 };
 

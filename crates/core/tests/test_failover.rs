@@ -29,9 +29,8 @@ use protector_core::{
         test_cleanup::{LEFT_FOR_INSPECTION, TestCopies, test_cleanup},
         test_failover::test_failover,
     },
-    schedule::{
-        Next, {self},
-    },
+    schedule,
+    schedule::Next,
     site::SiteScope,
 };
 

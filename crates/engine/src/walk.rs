@@ -17,9 +17,8 @@ use protector_core::{
         StepProgress, StepRecord, StepState,
     },
     runbook::{Step, Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
-    schedule::{
-        Next, {self},
-    },
+    schedule,
+    schedule::Next,
 };
 use tokio::{
     sync::watch,

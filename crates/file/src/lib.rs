@@ -14,9 +14,8 @@
 
 use std::{
     fs::{File, Metadata, OpenOptions},
-    io::{
-        Read, {self},
-    },
+    io,
+    io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };

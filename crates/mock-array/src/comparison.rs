@@ -5,13 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use protector_core::storage::{StorageError, Written};
 
-use crate::{
-    address::Array,
-    blocking,
-    volume_file::{
-        StopOnDrop, {self},
-    },
-};
+use crate::{address::Array, blocking, volume_file, volume_file::StopOnDrop};
 
 /// One volume as of a recovery point.
 pub(crate) struct Replica {

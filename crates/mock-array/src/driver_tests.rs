@@ -2,9 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{
-        File, {self},
-    },
+    fs,
+    fs::File,
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
     path::PathBuf,
 };

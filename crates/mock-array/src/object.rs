@@ -1,9 +1,8 @@
 //! What tells one object on an array from another, whatever it is called at the moment.
 
 use std::{
-    fs::{
-        Metadata, {self},
-    },
+    fs,
+    fs::Metadata,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},

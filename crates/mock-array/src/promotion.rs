@@ -20,13 +20,11 @@ use crate::{
         promotions::PromotionKey,
     },
     comparison::{Replica, compare},
-    lock::{
-        HeldLock, {self},
-    },
+    lock,
+    lock::HeldLock,
     object::{name_of, publish, random_name, remove, serial, serial_at, serial_on, sync_directory},
-    volume_file::{
-        Contents, StopOnDrop, {self},
-    },
+    volume_file,
+    volume_file::{Contents, StopOnDrop},
 };
 
 /// The promotion of one volume by one operation.

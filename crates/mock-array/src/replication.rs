@@ -20,22 +20,15 @@ use crate::{
     blocking,
     catalogue::{
         Catalogue,
-        entity::{
-            recovery_point::{
-                State, {self},
-            },
-            recovery_point_volume as replica,
-        },
+        entity::{recovery_point, recovery_point::State, recovery_point_volume as replica},
         points::ReplicationScope,
     },
     comparison::{Replica, compare},
-    lock::{
-        HeldLock, make_directory, {self},
-    },
+    lock,
+    lock::{HeldLock, make_directory},
     object::{random_name, remove_directory, sync_directory},
-    volume_file::{
-        StopFlag, StopOnDrop, {self},
-    },
+    volume_file,
+    volume_file::{StopFlag, StopOnDrop},
 };
 
 /// How many recovery points of a group stay, besides those that were promoted from.

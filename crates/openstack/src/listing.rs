@@ -12,9 +12,8 @@ use tokio::time::Instant;
 use crate::{
     answer::{said, unexpected},
     ask::Ask,
-    bounds::{
-        LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES, {self},
-    },
+    bounds,
+    bounds::{LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES},
     error::{Call, CallError},
     error_body::tidy,
     session::Session,

@@ -17,9 +17,8 @@ use crate::{
     ask::Ask,
     error::{CallError, ErrorClass},
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
-    quota_set::{
-        QuotaUsage, {self},
-    },
+    quota_set,
+    quota_set::QuotaUsage,
     service::Service,
     session::Session,
 };

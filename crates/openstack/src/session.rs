@@ -23,9 +23,8 @@ use tokio::{
 use crate::{
     answer::{add_microversion, judge, log, said, unexpected},
     ask::{Ask, BaseUrl, secret_header},
-    bounds::{
-        Allowance, {self},
-    },
+    bounds,
+    bounds::Allowance,
     catalog::{Catalog, EndpointInterface},
     credentials::{CallerToken, Credentials},
     endpoint,

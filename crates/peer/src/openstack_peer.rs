@@ -27,9 +27,8 @@ use serde_json::Value;
 
 use crate::{
     changed_key::key_has_changed,
-    peer::{
-        HeldPart, Peer, PeerError, PeerMetadata, {self},
-    },
+    peer,
+    peer::{HeldPart, Peer, PeerError, PeerMetadata},
     site_identity::SiteIdentity,
 };
 

@@ -6,12 +6,7 @@ use anyhow::Context;
 use protector_api::{App, http::metrics, router};
 use protector_oslo::{Config, log::LogFile};
 use protector_service::{
-    beside_listener,
-    http_server::{
-        ListenerLimits, {self},
-    },
-    signals,
-    tls::ServerCertificate,
+    beside_listener, http_server, http_server::ListenerLimits, signals, tls::ServerCertificate,
 };
 use tokio::net::TcpListener;
 use tracing::{info, warn};

@@ -9,12 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{
-    http_server::{
-        ListenerLimits, {self},
-    },
-    metrics::Connections,
-};
+use crate::{http_server, http_server::ListenerLimits, metrics::Connections};
 
 /// Most connections of those who watch. They are few, and what they hold the service itself cannot have.
 const CONNECTIONS: usize = 50;

@@ -172,9 +172,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::tls::{
-        ServerCertificate, {self},
-    };
+    use crate::{tls, tls::ServerCertificate};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
 

@@ -6,12 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{
-        File, {self},
-    },
-    io::{
-        Write, {self},
-    },
+    fs,
+    fs::File,
+    io,
+    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };

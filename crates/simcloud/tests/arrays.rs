@@ -15,9 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use protector_array::conformance::{
-    Fixture, {self},
-};
+use protector_array::{conformance, conformance::Fixture};
 use protector_core::{clock::Clock, id::VolumeId, storage::StorageDriver};
 use protector_simcloud::{
     array::SimArrays,

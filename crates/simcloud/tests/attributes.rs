@@ -11,9 +11,7 @@
 mod client;
 
 use client::World;
-use protector_core::carried::{
-    CarriedResource, {self},
-};
+use protector_core::{carried, carried::CarriedResource};
 use serde_json::{Value, json};
 
 fn first<'v>(body: &'v Value, list: &str) -> &'v Value {

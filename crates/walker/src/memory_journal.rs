@@ -20,12 +20,10 @@ use protector_core::{
     member::Member,
     operation::{GivenUp, MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
     priority::Priority,
-    queue::{
-        Lane, Room, Waiting, {self},
-    },
-    schedule::{
-        NotAbortable, left_stopped, {self},
-    },
+    queue,
+    queue::{Lane, Room, Waiting},
+    schedule,
+    schedule::{NotAbortable, left_stopped},
 };
 use tokio::time::Instant;
 

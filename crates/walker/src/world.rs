@@ -43,9 +43,8 @@ use crate::{
     operations::operation_of,
     person,
     scenario::{SOURCE, Scenario, WorldOptions},
-    trouble::{
-        Stuck, {self},
-    },
+    trouble,
+    trouble::Stuck,
     watch::Watch,
 };
 

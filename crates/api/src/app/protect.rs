@@ -12,9 +12,8 @@ use protector_core::{
     group::ReplicationType,
     id::{SiteName, VolumeId},
     member::KeyPair,
-    not_carried::{
-        NotCarried, Treatment, {self},
-    },
+    not_carried,
+    not_carried::{NotCarried, Treatment},
     site::SiteScope,
 };
 

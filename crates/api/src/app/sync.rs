@@ -10,9 +10,8 @@ use protector_core::{
 use protector_peer::{
     differences::differs,
     group_push::{GroupPush, Pushed},
-    peer::{
-        HeldPart, PeerError, PeerMetadata, {self},
-    },
+    peer,
+    peer::{HeldPart, PeerError, PeerMetadata},
 };
 use protector_store::{
     Conflict, Lineage, Outgoing, PushResult, StoreError, StoredGroup, SyncState, lineage,

@@ -10,9 +10,8 @@ use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
     app::settings::{ProxyHeaders, SiteUrls},
     http::{
-        metrics::{
-            ApiMetrics, {self},
-        },
+        metrics,
+        metrics::ApiMetrics,
         rate_limit::{RateLimits, Shares},
     },
     router,

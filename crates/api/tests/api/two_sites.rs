@@ -17,13 +17,7 @@ use http::{HeaderMap, Method, header::CONTENT_TYPE, uri::Scheme};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
     app::settings::{ProxyHeaders, SiteUrls},
-    http::{
-        keystone_tokens::KeystoneTokens,
-        metrics::{
-            ApiMetrics, {self},
-        },
-        rate_limit::Shares,
-    },
+    http::{keystone_tokens::KeystoneTokens, metrics, metrics::ApiMetrics, rate_limit::Shares},
     router,
 };
 use protector_clouds::{

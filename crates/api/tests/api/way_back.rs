@@ -18,9 +18,8 @@ use protector_store::Lock;
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{
-        claim, cleanup, cleanup_with, not_taken_back, settle, {self},
-    },
+    engine,
+    engine::{claim, cleanup, cleanup_with, not_taken_back, settle},
     fakes::{FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, failover_body, group_path},
     orphans::holds,

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::{AttributeOutcome, ComparedAttribute, Comparison, Shown, Strictly, Verdict};
 use crate::{
-    carried::{
-        CarriedResource, {self},
-    },
+    carried,
+    carried::CarriedResource,
     not_carried::{NotCarried, Treatment},
 };
 

@@ -1,9 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::carried::{
-    CarriedResource, {self},
-};
+use crate::{carried, carried::CarriedResource};
 
 #[test]
 fn of_several_values_the_worst_counts_and_each_says_why_once() {

@@ -11,9 +11,8 @@ use crate::{
     group::Fidelity,
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
-    not_carried::{
-        NotCarried, PortTraits, Treatment, {self},
-    },
+    not_carried,
+    not_carried::{NotCarried, PortTraits, Treatment},
 };
 
 /// What is not carried of `members` as `source` shows them, each with the member that has it, the worst of each first. Says

@@ -30,14 +30,8 @@ pub use server::{
 pub use server_group::{NovaServerGroup, ServerGroupRules};
 
 use crate::{
-    ask::Ask,
-    error::CallError,
-    quota_set::{
-        QuotaUsage, {self},
-    },
-    service::Service,
-    session::Session,
-    status::ServerStatus,
+    ask::Ask, error::CallError, quota_set, quota_set::QuotaUsage, service::Service,
+    session::Session, status::ServerStatus,
 };
 
 /// Nova of one cloud in one project. Needs Nova 2.87 (Victoria) or later.

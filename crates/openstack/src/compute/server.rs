@@ -15,9 +15,8 @@ use protector_core::{
 use serde::Deserialize;
 
 use crate::{
-    field::{
-        UserData, {self},
-    },
+    field,
+    field::UserData,
     id::{AttachmentId, ImageId, PortId, SubnetId},
     status::ServerStatus,
 };

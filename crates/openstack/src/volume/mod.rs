@@ -26,9 +26,8 @@ use crate::{
     ask::Ask,
     error::{CallError, ErrorClass},
     id::{AttachmentId, VolumeGroupId, VolumeTypeId},
-    quota_set::{
-        QuotaUsage, {self},
-    },
+    quota_set,
+    quota_set::QuotaUsage,
     service::Service,
     session::Session,
 };

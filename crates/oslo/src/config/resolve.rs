@@ -6,9 +6,8 @@ use std::{
 };
 
 use super::{
-    ini::{
-        Assignment, {self},
-    },
+    ini,
+    ini::Assignment,
     kind::{OptionType, Value},
     options::{OptionDef, find},
     problem::{Origin, Problem},

@@ -12,9 +12,8 @@ use tracing::level_filters::LevelFilter;
 use url::Url;
 
 use super::{
-    check::{
-        MockArray, {self},
-    },
+    check,
+    check::MockArray,
     reader::{Reader, Section},
 };
 

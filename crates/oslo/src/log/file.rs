@@ -2,9 +2,8 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{
-        Write, {self},
-    },
+    io,
+    io::Write,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use super::{
     check::PolicyCheck,
     evaluate::{PolicyCredentials, Target},
-    file::{
-        Entry, Written, {self},
-    },
+    file,
+    file::{Entry, Written},
     problem::Problem,
     rules::{DEFAULTS, RuleDefault, RuleName},
 };

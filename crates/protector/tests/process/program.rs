@@ -1,10 +1,8 @@
 //! A program that runs as a child, with its output in a file.
 
 use std::{
-    fmt,
-    fs::{
-        OpenOptions, {self},
-    },
+    fmt, fs,
+    fs::OpenOptions,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,

@@ -44,9 +44,8 @@ mod tests {
         journal_conformance::operation,
         operation::{OperationState, Planning, StepState},
         runbook::{Step, Verb},
-        schedule::{
-            Next, {self},
-        },
+        schedule,
+        schedule::Next,
     };
     use sea_orm::EntityTrait as _;
     use secrecy::SecretString;

@@ -27,15 +27,13 @@ use crate::{
         elsewhere::lives_elsewhere,
         refusal::Refusal,
         start::{
-            admission::{
-                refuse_wrong_status, {self},
-            },
+            admission,
+            admission::refuse_wrong_status,
             last_move::last_begun,
             new_operation::{Asker, Run, start},
         },
-        sync::{
-            LOST_SITE_PATIENCE, {self},
-        },
+        sync,
+        sync::LOST_SITE_PATIENCE,
     },
     http::{
         caller::Caller,

@@ -28,9 +28,8 @@ use crate::{
             new_operation::{Asker, NewMove, refuse_while_cleaned, start, start_reserved},
             unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
-        sync::{
-            LOST_SITE_PATIENCE, {self},
-        },
+        sync,
+        sync::LOST_SITE_PATIENCE,
     },
     http::error::{ApiError, ApiResult},
 };

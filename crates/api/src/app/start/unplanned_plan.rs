@@ -15,9 +15,8 @@ use crate::{
         App,
         refusal::Refusal,
         start::{
-            admission::{
-                refused, {self},
-            },
+            admission,
+            admission::refused,
             interrupted::{interrupted, refuse_beside_copies, to_take_over},
             new_operation::{Run, busy},
             recovery_point::as_at_latest_point,

@@ -17,9 +17,8 @@ use crate::cloud::{
     identity::Caller,
     jobs::Job,
     reply::{Answer, Reply, empty, fault, ok},
-    schema::{
-        NOVA_FLAGS, {self},
-    },
+    schema,
+    schema::NOVA_FLAGS,
     volume::{AttachStatus, VolumeStatus},
 };
 

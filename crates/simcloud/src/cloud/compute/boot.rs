@@ -18,9 +18,8 @@ use crate::cloud::{
     jobs::Job,
     network::PortOwner,
     reply::{Answer, Reply, fault},
-    schema::{
-        NOVA_FLAGS, {self},
-    },
+    schema,
+    schema::NOVA_FLAGS,
     volume::{Volume, VolumeStatus},
 };
 

@@ -13,9 +13,8 @@ use crate::cloud::{
     identity::{Caller, hex},
     jobs::Job,
     reply::{Answer, Reply, accepted, empty, fault, ok, policy},
-    schema::{
-        CINDER_FLAGS, {self},
-    },
+    schema,
+    schema::CINDER_FLAGS,
     volume::{
         NOT_DELETABLE, NOT_FORCE_DELETABLE, Volume, VolumeStatus, missing_volume, need_member,
         record::SETTABLE,
