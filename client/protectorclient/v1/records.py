@@ -107,7 +107,7 @@ class _Operation(TypedDict):
 class Operation(_Operation, total=False):
     """An operation's record; times are UTC, ``2025-11-03T14:00:00Z``; progress is percent."""
 
-    planning: str
+    planning: str | None
     source_site: str
     target_site: str
     started_at: str | None

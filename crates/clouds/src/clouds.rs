@@ -1,4 +1,4 @@
-//! The clouds of the registered sites, as far as the API asks them something.
+//! The clouds of the registered sites, as far as the API and the reconcilers ask them something.
 //!
 //! A port in the domain's words, so that handlers can be tested with plain values. [`crate::openstack_clouds`] is the
 //! one that speaks HTTP.

@@ -76,10 +76,10 @@ impl MemberRefresh<'_> {
         if renewed.is_empty() {
             return Ok(0);
         }
-        let basis = Precondition::Version(group.version);
+        let precondition = Precondition::Version(group.version);
         let stored = self
             .database
-            .members_refresh(&group.id, &renewed, basis, self.now);
+            .members_refresh(&group.id, &renewed, precondition, self.now);
         match stored.await {
             Ok(()) => Ok(renewed.len()),
             Err(

@@ -89,7 +89,7 @@ pub struct StepContext<'a> {
     /// How the last allowed try failed: nothing more may be changed, only looked at.
     pub(crate) last_try: Option<StepFailure>,
     /// The other site, which may move the group too; set by the actions that ask it.
-    pub(crate) standing: Option<PeerReservations>,
+    pub(crate) reservations: Option<PeerReservations>,
     /// What this look has written down that it is about to do.
     pub(crate) intents: Vec<(Direction, Intent)>,
     /// Since when what the step's end rests on has been asked for, where it must not be older than

@@ -152,7 +152,7 @@ impl Look {
             blocked_by: self.blocked_by.as_deref(),
             memo: self.step.progress.memo.clone(),
             last_try: self.last_try(&step_limits),
-            standing: None,
+            reservations: None,
             intents: Vec::new(),
             rests_on_what_was_asked_at: None,
             written: self.step.progress.memo.clone(),

@@ -1,6 +1,6 @@
 //! Handing a group's metadata over to the other site, and finding out what it means when that refuses.
 //!
-//! The engine does this after each change, the API where somebody waits for it. A refusal is looked into: what the other
+//! The push reconciler does this after each change, the API where somebody waits for it. A refusal is looked into: what the other
 //! site holds says whether something newer is on its way from there, or whether the group was changed on both sites.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -44,7 +44,7 @@ pub enum Pushed {
 }
 
 impl GroupPush<'_> {
-    /// Pushes the newest metadata of a group. After a failure the engine leaves the group alone for `pause`.
+    /// Pushes the newest metadata of a group. After a failure the push reconciler leaves the group alone for `pause`.
     ///
     /// # Errors
     ///

@@ -79,7 +79,7 @@ impl PushReconciler {
         if away.contains(there) {
             return;
         }
-        let handover = GroupPush {
+        let group_push = GroupPush {
             database: &self.database,
             peer: &*self.peer,
             site: &self.site,
@@ -87,7 +87,7 @@ impl PushReconciler {
         };
         let pause = pause_after(due.sync.failed_tries);
         let tries = due.sync.failed_tries.saturating_add(1);
-        match handover.push(id, pause).await {
+        match group_push.push(id, pause).await {
             Ok(Pushed::Agreed(version)) => info!(group_id = %id, version, "metadata pushed"),
             Ok(Pushed::Refused(why)) => {
                 self.failures.inc();
@@ -102,7 +102,7 @@ impl PushReconciler {
                 self.failures.inc();
                 warn!(group_id = %id, %error, tries, "cannot push metadata");
                 // Else the same ones are due at each look, before all others.
-                let noted = handover.failed(id, &error.to_string(), pause).await;
+                let noted = group_push.failed(id, &error.to_string(), pause).await;
                 if let Err(error) = noted {
                     warn!(group_id = %id, %error, "cannot note how the push ended");
                 }

@@ -96,7 +96,7 @@ pub struct GroupChange {
     /// What a planned move does about a copy that is not as its original was.
     pub fidelity: Option<Fidelity>,
     /// The version that the change rests on.
-    pub basis: Precondition,
+    pub precondition: Precondition,
 }
 
 impl Database {
@@ -228,7 +228,7 @@ impl Database {
         let plan = plan.map(|plan| self.kept(id, plan)).transpose()?;
         let row = change_row(change, plan.as_ref())?;
         self.write_unreserved(id, now, async |tx| {
-            change.basis.holds_for(tx, id, now).await?;
+            change.precondition.holds_for(tx, id, now).await?;
             changed(tx, id, row.clone(), now)
                 .await?
                 .then_some(())
@@ -272,11 +272,11 @@ impl Database {
     pub async fn group_delete(
         &self,
         id: &GroupId,
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write_unreserved(id, now, async |tx| {
-            basis.holds_for(tx, id, now).await?;
+            precondition.holds_for(tx, id, now).await?;
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;

@@ -61,12 +61,12 @@ impl Database {
     pub async fn member_insert(
         &self,
         member: &Member,
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
-            basis.holds_for(tx, &member.group_id, now).await?;
+            precondition.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
             self.quotas().allow_member(tx, &member.group_id).await?;
@@ -200,7 +200,7 @@ impl Database {
         &self,
         group: &GroupId,
         members: &[Member],
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let rows = members
@@ -208,7 +208,7 @@ impl Database {
             .map(|member| to_row(&*self.kept(group, member.clone())?))
             .collect::<Result<Vec<_>, _>>()?;
         self.write_unreserved(group, now, async |tx| {
-            basis.holds_for(tx, group, now).await?;
+            precondition.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             for row in &rows {
@@ -237,11 +237,11 @@ impl Database {
         group: &GroupId,
         key: &str,
         which: Removable,
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
         self.write_unreserved(group, now, async |tx| {
-            basis.holds_for(tx, group, now).await?;
+            precondition.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let row = row_of(tx, group, key).await?;

@@ -117,12 +117,12 @@ impl Database {
     pub async fn policy_update(
         &self,
         policy: &ReplicationPolicy,
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
         self.write_unreserved(&policy.group_id, now, async |tx| {
-            basis.holds_for(tx, &policy.group_id, now).await?;
+            precondition.holds_for(tx, &policy.group_id, now).await?;
             let version = bump(tx, &policy.group_id, now).await?;
             if update_row(tx, row.clone()).await? {
                 return Ok(version);
@@ -141,11 +141,11 @@ impl Database {
     pub async fn policy_delete(
         &self,
         group: &GroupId,
-        basis: Precondition,
+        precondition: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write_unreserved(group, now, async |tx| {
-            basis.holds_for(tx, group, now).await?;
+            precondition.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let deleted = Entity::delete_by_id(group.as_str()).exec(tx).await?;

@@ -80,7 +80,7 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     let old = Precondition::Version(now - 1);
     let change = GroupChange {
         name: Some("other".to_owned()),
-        basis: old,
+        precondition: old,
         ..GroupChange::default()
     };
     refused_at(db.group_update(&group.id, &change, at(2)).await, now);
@@ -99,7 +99,7 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     );
 
     let change = GroupChange {
-        basis: Precondition::Version(now),
+        precondition: Precondition::Version(now),
         ..change
     };
     let changed = db.group_update(&group.id, &change, at(3)).await.unwrap();
@@ -151,7 +151,7 @@ async fn of_many_changes_that_rest_on_one_version_one_is_made() {
         let id = group.id.clone();
         let change = GroupChange {
             description: Some(Some(format!("writer {writer}"))),
-            basis: Precondition::Version(group.version),
+            precondition: Precondition::Version(group.version),
             ..GroupChange::default()
         };
         writers.spawn(async move { database.group_update(&id, &change, at(5)).await });

@@ -237,8 +237,8 @@ async fn a_member_is_added_to_the_group_that_was_looked_at() {
     added.id = "another".into();
     added.server_id = "another-server".into();
     rename(a, &group.id, "meanwhile", 5).await;
-    let basis = Precondition::Version(group.version);
-    let refused = a.member_insert(&added, basis, at(6)).await;
+    let precondition = Precondition::Version(group.version);
+    let refused = a.member_insert(&added, precondition, at(6)).await;
     assert!(matches!(refused, Err(StoreError::GroupChanged { .. })));
     assert_eq!(a.member_list(&group.id).await.unwrap().len(), 1);
 }

@@ -11,7 +11,7 @@ use super::{App, at_rest};
 use crate::{
     app::{
         refusal::Refusal,
-        sync::{PAUSE, handover, newer_there, other_site, retired_there, theirs},
+        sync::{PAUSE, group_push, newer_there, other_site, retired_there, theirs},
     },
     http::error::{ApiError, ApiResult},
 };
@@ -26,12 +26,12 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
             Ok(known) => known,
             Err(error) => {
                 let why = error.to_string();
-                handover(app).failed(group, &why, PAUSE).await?;
+                group_push(app).failed(group, &why, PAUSE).await?;
                 return Ok(());
             }
         };
         let Some(known) = known else {
-            let planted = handover(app).plant(&ours, PAUSE).await?;
+            let planted = group_push(app).plant(&ours, PAUSE).await?;
             if matches!(planted, Pushed::Agreed(_)) && ours.document.group.status.is_moving() {
                 // Now it is known that it is a protector that knows of no move.
                 continue;
@@ -44,7 +44,7 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
         let ours = at_rest::settled(app, ours, &known).await?;
         match lineage(&ours.side, &known.side) {
             Lineage::Same | Lineage::NewerHere => {
-                handover(app).push(group, PAUSE).await?;
+                group_push(app).push(group, PAUSE).await?;
                 return Ok(());
             }
             Lineage::NewerAtPeer => return Err(newer_there(app, &ours, &known)),
@@ -64,7 +64,7 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
 /// Ends a conflict in favour of this site. Whether it did; not when the other site has changed the group meanwhile.
 pub(crate) async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<bool> {
     let group = &ours.document.group.id;
-    handover(app).note_conflict(ours, known.held()).await?;
+    group_push(app).note_conflict(ours, known.held()).await?;
     let (from, there) = (ours.side.now.version, known.side.now.version);
     if from <= there {
         // The view that counts must be the newer one to everybody who only sees the version.
@@ -75,13 +75,13 @@ pub(crate) async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> 
         }
     }
     let ours = app.database.metadata_outgoing(group).await?;
-    match handover(app).force(&ours, &known.side).await? {
+    match group_push(app).force(&ours, &known.side).await? {
         Ok(_) => {
             tracing::warn!(group_id = %group, over = there, "the conflict was ended in favour of this site");
             Ok(true)
         }
         Err(PeerError::Unreachable(why) | PeerError::NotTold(why)) => {
-            handover(app).failed(group, &why, PAUSE).await?;
+            group_push(app).failed(group, &why, PAUSE).await?;
             Ok(true)
         }
         Err(PeerError::Refused(why)) => {
@@ -90,7 +90,7 @@ pub(crate) async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> 
             if overtaken {
                 return Ok(false);
             }
-            handover(app).failed(group, &why, PAUSE).await?;
+            group_push(app).failed(group, &why, PAUSE).await?;
             Err(ApiError::new(
                 Refusal::PeerRefuses,
                 format!(

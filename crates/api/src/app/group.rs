@@ -280,7 +280,7 @@ pub fn check_version(
 }
 
 /// What the store is to change.
-pub fn change(changes: GroupChanges, basis: Precondition) -> GroupChange {
+pub fn change(changes: GroupChanges, precondition: Precondition) -> GroupChange {
     GroupChange {
         name: changes.name,
         description: changes.description,
@@ -292,7 +292,7 @@ pub fn change(changes: GroupChanges, basis: Precondition) -> GroupChange {
         recovery_plan: None,
         priority: changes.priority,
         fidelity: changes.fidelity,
-        basis,
+        precondition,
     }
 }
 

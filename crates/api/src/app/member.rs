@@ -48,8 +48,10 @@ pub async fn stored(app: &App, group: &Group, captured: &Captured) -> ApiResult<
     let mut version = group.version;
     let mut tried = 1;
     loop {
-        let (basis, now) = (Precondition::Version(version), app.clock.now());
-        let inserted = app.database.member_insert(&captured.member, basis, now);
+        let (precondition, now) = (Precondition::Version(version), app.clock.now());
+        let inserted = app
+            .database
+            .member_insert(&captured.member, precondition, now);
         match inserted.await {
             Err(changed @ StoreError::GroupChanged { .. }) => {
                 version = unmoved(app, group, captured)

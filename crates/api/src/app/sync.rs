@@ -33,7 +33,7 @@ const RETIRED: &str = "RETIRED";
 const OUT_OF_SYNC: &str = "OUT OF SYNC";
 pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 
-/// How long the engine leaves a group alone whose push by hand has failed.
+/// How long the push reconciler leaves a group alone whose push by hand has failed.
 pub(super) const PAUSE: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a site that may be lost is waited for, where its answer is not needed.
@@ -51,7 +51,7 @@ pub fn status_word(stored: &StoredGroup) -> &'static str {
     }
 }
 
-pub(super) fn handover(app: &App) -> GroupPush<'_> {
+pub(super) fn group_push(app: &App) -> GroupPush<'_> {
     GroupPush {
         database: &app.database,
         peer: &*app.peer,
@@ -175,7 +175,7 @@ async fn conflict_now(
 ) -> ApiResult<Option<Conflict>> {
     let is_paired = known.retired_at.is_none();
     if is_paired && lineage(&ours.side, &known.side) == Lineage::Conflict {
-        return Ok(handover(app).note_conflict(ours, known.held()).await?);
+        return Ok(group_push(app).note_conflict(ours, known.held()).await?);
     }
     if ours.conflict.is_some() {
         let (id, version) = (&ours.document.group.id, ours.side.now.version);
@@ -223,7 +223,7 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
         if let Some(known) = &known {
             refuse_what_they_changed(app, &ours, known).await?;
         }
-        if let Pushed::Refused(why) = handover(app).push(&group.id, PAUSE).await? {
+        if let Pushed::Refused(why) = group_push(app).push(&group.id, PAUSE).await? {
             refusal = Some(why);
         }
         ours = app.database.metadata_outgoing(&group.id).await?;
@@ -299,17 +299,15 @@ fn agree(ours: &Outgoing, known: Option<&PeerMetadata>) -> bool {
     known.is_some_and(|known| known.side.now == ours.side.now)
 }
 
-/// What the other site holds; 409 if it does not answer.
+/// What the other site holds. Refuses while it does not answer, or could not be asked.
 pub(super) async fn theirs_or_refuse(
     app: &App,
     ours: &Outgoing,
     part: HeldPart,
 ) -> ApiResult<Option<PeerMetadata>> {
-    theirs(app, ours, part).await.map_err(|error| {
-        let site = other_site(app, ours);
-        ApiError::new(Refusal::PeerUnreachable, block_rule::REMOTE_UNREACHABLE)
-            .with_detail(format!("{site}: {error}"))
-    })
+    theirs(app, ours, part)
+        .await
+        .map_err(|error| block_rule::not_in_sync(other_site(app, ours), &error))
 }
 
 async fn refuse_what_they_changed(
@@ -323,7 +321,7 @@ async fn refuse_what_they_changed(
     match lineage(&ours.side, &known.side) {
         Lineage::Same | Lineage::NewerHere => Ok(()),
         Lineage::NewerAtPeer => Err(newer_there(app, ours, known)),
-        Lineage::Conflict => match handover(app).note_conflict(ours, known.held()).await? {
+        Lineage::Conflict => match group_push(app).note_conflict(ours, known.held()).await? {
             Some(conflict) => Err(in_conflict(app, ours, &conflict)),
             None => Err(out_of_sync(app, ours, &known.side.now.version.to_string())),
         },
@@ -356,7 +354,7 @@ fn in_conflict(app: &App, ours: &Outgoing, conflict: &Conflict) -> ApiError {
 
 /// What a person has to know of a conflict: what each site has, since when, and the way out.
 pub fn in_conflict_with(app: &App, group: &Group, conflict: &Conflict) -> String {
-    handover(app).in_conflict(group, conflict)
+    group_push(app).in_conflict(group, conflict)
 }
 
 pub(super) fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
@@ -440,7 +438,7 @@ pub async fn tell_again(app: &App, group: &GroupId) -> ApiResult<()> {
         Err(StoreError::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    handover(app).plant(&ours, PAUSE).await?;
+    group_push(app).plant(&ours, PAUSE).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 use protector_core::{group::GroupStatus, id::ProjectId};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{GroupFilter, OrderDirection as StoreSortDir, Page, StoreError, StoredGroup};
+use protector_store::{GroupFilter, OrderDirection, Page, StoreError, StoredGroup};
 use protector_wire::{
     group::{
         CreateGroup, GroupAnswer, GroupQuery, GroupSortKey, GroupSurroundings, GroupView,
@@ -103,8 +103,8 @@ pub async fn list(
         marker: query.marker,
         sort_key: sort_key(query.sort_key, spoken)?,
         sort_dir: match query.sort_dir {
-            None | Some(SortDir::Asc) => StoreSortDir::Asc,
-            Some(SortDir::Desc) => StoreSortDir::Desc,
+            None | Some(SortDir::Asc) => OrderDirection::Asc,
+            Some(SortDir::Desc) => OrderDirection::Desc,
         },
     };
     let listed = app.database.group_list(&filter, &page).await?;
@@ -203,10 +203,10 @@ pub async fn update(
     let asked = &body.protection_group;
     app_group::check_version(asked.priority, asked.fidelity, spoken)?;
     app_group::check_changes(&body.protection_group)?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
-    let change = app_group::change(body.protection_group, basis);
+    let change = app_group::change(body.protection_group, precondition);
     let stored = app
         .database
         .group_update(&stored.group.id, &change, app.clock.now())
@@ -231,14 +231,14 @@ pub async fn delete(
     let stored = app
         .group_for(&caller, &project, &group, rules::PROTECTION_GROUPS_DELETE)
         .await?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     app_group::refuse_delete(&stored.group)?;
     app.refuse_while_operated(&stored.group).await?;
     app.refuse_while_tested(&stored.group).await?;
     sync::withdraw(&app, &stored.group).await?;
     let deleted = app
         .database
-        .group_delete(&stored.group.id, basis, app.clock.now())
+        .group_delete(&stored.group.id, precondition, app.clock.now())
         .await;
     if let Err(error) = deleted {
         if stored.peer_retired_at.is_none() {

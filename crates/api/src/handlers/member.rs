@@ -166,7 +166,7 @@ pub async fn delete(
 ) -> ApiResult<StatusCode> {
     let rule = rules::MEMBERS_DELETE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let which = match options.give_up {
@@ -176,7 +176,7 @@ pub async fn delete(
     let now = app.clock.now();
     let removed = app
         .database
-        .member_delete(&stored.group.id, &member, which, basis, now)
+        .member_delete(&stored.group.id, &member, which, precondition, now)
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
     tracing::info!(group = %stored.group.id, member = %removed, "member removed");

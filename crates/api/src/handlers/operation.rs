@@ -14,9 +14,7 @@ use protector_core::{
     outline::OperationOutline,
 };
 use protector_oslo::policy::{RuleName, Target, rules};
-use protector_store::{
-    OperationFilter, OperationOrder, OrderDirection as StoreSortDir, Page, StoreError,
-};
+use protector_store::{OperationFilter, OperationOrder, OrderDirection, Page, StoreError};
 use protector_wire::{
     abort::{AbortAnswer, AbortRequest, AbortedCopyView},
     adopt::AdoptRequest,
@@ -88,8 +86,8 @@ pub async fn list(
             SortKey::OperationType => OperationOrder::Kind,
         },
         sort_dir: match query.sort_dir {
-            SortDir::Asc => StoreSortDir::Asc,
-            SortDir::Desc => StoreSortDir::Desc,
+            SortDir::Asc => OrderDirection::Asc,
+            SortDir::Desc => OrderDirection::Desc,
         },
     };
     let mut operations = Vec::new();

@@ -78,9 +78,9 @@ pub async fn update(
 ) -> ApiResult<Tagged<PolicyAnswer>> {
     let rule = rules::POLICIES_UPDATE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    if_match.basis(&stored.group)?;
+    if_match.precondition(&stored.group)?;
     // The change is put on the policy that is read below: it must still be that one when it is written.
-    let basis = Precondition::Version(stored.group.version);
+    let precondition = Precondition::Version(stored.group.version);
     let now = app.clock.now();
     let held = app_policy::of(&app, &stored.group).await?;
     app_policy::check_tokens_are_given_anew(&held, &body.policy)?;
@@ -90,7 +90,7 @@ pub async fn update(
     app.require_peer_of(&stored.group).await?;
     let version = app
         .database
-        .policy_update(&policy, basis, now)
+        .policy_update(&policy, precondition, now)
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
     let body = app_policy::answer(&policy);
@@ -112,12 +112,12 @@ pub async fn delete(
 ) -> ApiResult<StatusCode> {
     let rule = rules::POLICIES_DELETE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     app_policy::of(&app, &stored.group).await?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     app.database
-        .policy_delete(&stored.group.id, basis, app.clock.now())
+        .policy_delete(&stored.group.id, precondition, app.clock.now())
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
     Ok(StatusCode::NO_CONTENT)

@@ -51,14 +51,14 @@ pub async fn update(
 ) -> ApiResult<Tagged<RecoveryPlanDocument>> {
     let rule = rules::RECOVERY_PLANS_UPDATE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     let members = app.database.member_list(&stored.group.id).await?;
     let plan = app_plan::understood(body.recovery_plan, &members, &app.settings)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let change = GroupChange {
         recovery_plan: Some(plan),
-        basis,
+        precondition,
         ..GroupChange::default()
     };
     let stored = app

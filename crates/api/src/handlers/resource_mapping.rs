@@ -49,7 +49,7 @@ pub async fn update(
 ) -> ApiResult<Tagged<MappingsAnswer>> {
     let rule = rules::RESOURCE_MAPPINGS_UPDATE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    let basis = if_match.basis(&stored.group)?;
+    let precondition = if_match.precondition(&stored.group)?;
     check(&body.resource_mappings)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
@@ -59,7 +59,7 @@ pub async fn update(
         server_groups: body.resource_mappings.server_group_mapping,
         volume_types: body.resource_mappings.volume_type_mapping,
         qos_policies: body.resource_mappings.qos_policy_mapping,
-        basis,
+        precondition,
         ..GroupChange::default()
     };
     let stored = app

@@ -83,7 +83,7 @@ fn parse(text: &str) -> Option<IfMatch> {
 
 impl IfMatch {
     /// What the change of `group` rests on; 412 when the request rests on another version than the one that `group` has.
-    pub fn basis(&self, group: &Group) -> ApiResult<Precondition> {
+    pub fn precondition(&self, group: &Group) -> ApiResult<Precondition> {
         match self {
             Self::Any => Ok(Precondition::Any),
             Self::OneOf(tags) if tags.contains(&group.version.to_string()) => {

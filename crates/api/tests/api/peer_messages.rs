@@ -326,14 +326,14 @@ impl Story {
 
     async fn push(&self, place: usize) {
         let protector = &self.tenant.sites.protectors[place];
-        let handover = GroupPush {
+        let group_push = GroupPush {
             database: &protector.database,
             peer: &*protector.peer,
             site: &SITES[place].into(),
             now: FixedClock.now(),
         };
         let pause = chrono::TimeDelta::zero();
-        handover.push(&self.tenant.id, pause).await.unwrap();
+        group_push.push(&self.tenant.id, pause).await.unwrap();
     }
 
     /// The engine of `place` takes up what it is to carry out; those of these kinds, which it ends now.

@@ -107,14 +107,14 @@ impl Tenant {
     /// What an engine does about the group at each look.
     pub async fn push(&self, place: usize) -> Pushed {
         let protector = &self.sites.protectors[place];
-        let handover = GroupPush {
+        let group_push = GroupPush {
             database: &protector.database,
             peer: &*protector.peer,
             site: &SITES[place].into(),
             now: FixedClock.now(),
         };
         let pause = chrono::TimeDelta::seconds(1);
-        handover.push(&self.id, pause).await.unwrap()
+        group_push.push(&self.id, pause).await.unwrap()
     }
 
     /// What it does about the site's operations.

@@ -97,7 +97,7 @@ pub struct CloudActions {
     clouds: Arc<dyn Clouds>,
     arrays: Arrays,
     outside: Arc<dyn Outside>,
-    standing: PeerReservations,
+    reservations: PeerReservations,
     options: EngineOptions,
     /// Held while a server group is looked for and made.
     server_groups: Arc<server_group::OneAtATime>,
@@ -114,7 +114,7 @@ impl CloudActions {
             clouds,
             arrays: Arrays::new(storage),
             outside: Arc::new(NothingOutside),
-            standing: PeerReservations::alone(),
+            reservations: PeerReservations::alone(),
             options,
             server_groups: Arc::default(),
         }
@@ -130,7 +130,7 @@ impl CloudActions {
     #[must_use]
     pub fn beside(self, site: SiteName, other: Arc<dyn PeerSite>) -> Self {
         Self {
-            standing: PeerReservations::of(site, other),
+            reservations: PeerReservations::of(site, other),
             ..self
         }
     }
@@ -338,7 +338,7 @@ impl Actions for CloudActions {
                 why: why.to_owned(),
             });
         }
-        cx.standing = Some(self.standing.clone());
+        cx.reservations = Some(self.reservations.clone());
         cx.hold_still().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
@@ -353,7 +353,7 @@ impl Actions for CloudActions {
     }
 
     async fn undo(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        cx.standing = Some(self.standing.clone());
+        cx.reservations = Some(self.reservations.clone());
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = match cx.hold_still_to_undo().await {
@@ -368,7 +368,7 @@ impl Actions for CloudActions {
     }
 
     async fn keep_held(&self, operation: &Operation, now: DateTime<Utc>) {
-        self.standing.keep(operation, now).await;
+        self.reservations.keep(operation, now).await;
     }
 
     fn step_limits(&self, operation: &Operation, step: &StepRecord) -> StepLimits {

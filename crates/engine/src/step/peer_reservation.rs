@@ -141,14 +141,14 @@ fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 impl StepContext<'_> {
     /// Stops a line of a move that the other site has overtaken; nobody knowing, it waits.
     pub(crate) async fn hold_still(&self) -> Result<(), StepError> {
-        let Some(standing) = &self.standing else {
+        let Some(reservations) = &self.reservations else {
             return Ok(());
         };
         let (operation, now) = (self.operation, self.writer.now());
         let asked = match self.step.verb {
-            Verb::Undoable => standing.ask(operation, now).await,
+            Verb::Undoable => reservations.ask(operation, now).await,
             // After it nothing is taken back any more.
-            Verb::Switch | Verb::Forward => standing.ask_anew(operation, now).await,
+            Verb::Switch | Verb::Forward => reservations.ask_anew(operation, now).await,
             Verb::Member | Verb::Attempt | Verb::Notice => Ok(()),
         };
         asked.map_err(|error| match error {
@@ -175,11 +175,11 @@ impl StepContext<'_> {
     /// Why the other site, which the group is to leave, does without this move by now, if it says so. Where it says nothing,
     /// what its cloud shows has to do.
     pub(crate) async fn given_up_there(&self) -> Option<String> {
-        let standing = self.standing.as_ref()?;
-        if !standing.brings_here(self.operation) {
+        let reservations = self.reservations.as_ref()?;
+        if !reservations.brings_here(self.operation) {
             return None;
         }
-        match standing.other.still_leaves(self.operation).await {
+        match reservations.other.still_leaves(self.operation).await {
             Err(ReservationError::MovedOn(why)) => Some(why),
             Ok(())
             | Err(
@@ -197,10 +197,10 @@ impl StepContext<'_> {
             Step::TakeBack { line } => matches!(**line, Step::StopServer { .. }),
             _ => false,
         };
-        let Some(standing) = self.standing.as_ref().filter(|_| starts) else {
+        let Some(reservations) = self.reservations.as_ref().filter(|_| starts) else {
             return Ok(());
         };
-        let answer = standing.other.still_stopped(self.operation).await;
+        let answer = reservations.other.still_stopped(self.operation).await;
         answer.map_err(|error| match error {
             ReservationError::MovedOn(why) => {
                 StepError::last(Code::Kept, format!("kept stopped: {why}"))
@@ -214,10 +214,10 @@ impl StepContext<'_> {
     /// Keeps a fence from stopping what the group is by now at the other site, of which this one has not heard. While nobody
     /// answers there, it rests on what is known here.
     pub(crate) async fn still_fences(&self) -> Result<(), StepError> {
-        let Some(standing) = &self.standing else {
+        let Some(reservations) = &self.reservations else {
             return Ok(());
         };
-        let answer = standing.other.still_leaves(self.operation).await;
+        let answer = reservations.other.still_leaves(self.operation).await;
         self.or_keeps(answer, "not stopped")
     }
 
@@ -244,10 +244,14 @@ impl StepContext<'_> {
     /// what the clouds show has to do, as for everything else that is deleted there.
     pub(crate) async fn still_paired(&self) -> Result<(), StepError> {
         let there = &self.step.action.scope(self.plan()).site;
-        let Some(standing) = self.standing.as_ref().filter(|own| own.is_another(there)) else {
+        let Some(reservations) = self
+            .reservations
+            .as_ref()
+            .filter(|own| own.is_another(there))
+        else {
             return Ok(());
         };
-        let answer = standing.other.still_paired(self.operation).await;
+        let answer = reservations.other.still_paired(self.operation).await;
         self.or_keeps(answer, "kept")
     }
 
@@ -358,10 +362,10 @@ mod tests {
     #[tokio::test]
     async fn the_other_site_is_asked_again_before_its_hold_ends() {
         let other = Arc::new(Counting::default());
-        let standing = PeerReservations::of("site-a".into(), other.clone());
+        let reservations = PeerReservations::of("site-a".into(), other.clone());
         let operation = leaving("site-a");
         for (second, asked) in [(0, 1), (19, 1), (20, 2), (25, 2), (60, 3)] {
-            standing.ask(&operation, at(second)).await.unwrap();
+            reservations.ask(&operation, at(second)).await.unwrap();
             assert_eq!(
                 other.asked.load(Ordering::SeqCst),
                 asked,
@@ -373,13 +377,13 @@ mod tests {
     #[tokio::test]
     async fn only_a_move_away_from_this_site_is_asked_about() {
         let other = Arc::new(Counting::default());
-        let standing = PeerReservations::of("site-a".into(), other.clone());
+        let reservations = PeerReservations::of("site-a".into(), other.clone());
         let cleanup = Operation {
             kind: OperationKind::Cleanup,
             ..leaving("site-a")
         };
         for operation in [leaving("site-b"), cleanup] {
-            standing.ask(&operation, at(0)).await.unwrap();
+            reservations.ask(&operation, at(0)).await.unwrap();
         }
         assert_eq!(other.asked.load(Ordering::SeqCst), 0);
     }

@@ -55,7 +55,7 @@ impl CloudActions {
                 log: log.clone(),
             }),
             outside: Arc::clone(&self.outside),
-            standing: self.standing.clone(),
+            reservations: self.reservations.clone(),
             arrays: self.arrays.clone(),
             options: self.options.clone(),
             server_groups: Arc::clone(&self.server_groups),

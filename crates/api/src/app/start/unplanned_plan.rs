@@ -25,7 +25,7 @@ use crate::{
     http::error::{ApiError, ApiResult},
 };
 
-/// The same, going on from what `take_over` says.
+/// Plans an unplanned failover that goes on from what `take_over` says.
 pub(crate) async fn plan_to_take_over(
     app: &App,
     stored: &StoredGroup,
