@@ -33,8 +33,7 @@ use crate::{
     found_server::{Neutron, found_server, is_of_the_image_itself, key_pair},
     holdings, site_health, site_readings,
     site_sessions::{SiteSessions, told},
-    there_readings,
-    there_readings::SharedNetworks,
+    there_readings::{self, SharedNetworks},
 };
 
 /// A name that no network and no image has: asking for it shows whether a service answers, and reads next to nothing.

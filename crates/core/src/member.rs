@@ -201,7 +201,9 @@ impl Member {
 /// `was` with the ids of groups that a port of the same MAC address has in `now`, as far as they are of its own groups.
 fn with_ids_of_groups(was: &ServerSpec, now: &ServerSpec) -> ServerSpec {
     let mut spec = was.clone();
-    for port in spec.nics.iter_mut().filter_map(|nic| nic.port.as_mut()) {
+    let known = |port: &&mut PortSpec| !port.mac_address.is_empty();
+    let ports = spec.nics.iter_mut().filter_map(|nic| nic.port.as_mut());
+    for port in ports.filter(known) {
         let mut ports = now.nics.iter().filter_map(|nic| nic.port.as_ref());
         let Some(now) = ports.find(|now| now.mac_address == port.mac_address) else {
             continue;

@@ -134,7 +134,7 @@ impl<P> Operation<P> {
 
     /// Whether its lines say the same of its planning: an unplanned move is one that switches to what was recovered.
     pub fn is_planned_as(&self, steps: &[StepRecord]) -> bool {
-        let is_move = matches!(self.kind, OperationKind::Failover | OperationKind::Failback);
+        let is_move = self.kind.is_a_move();
         let to_recovered = |step: &StepRecord| step.action == Step::SwitchRecovered;
         !is_move || self.is_unplanned() == steps.iter().any(to_recovered)
     }

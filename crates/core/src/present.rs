@@ -9,7 +9,7 @@
 use crate::{
     id::SiteName,
     member::Member,
-    operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    operation::{MapKind, Operation, OperationRecord, OperationState, ResourceMap},
 };
 
 /// A member of one of the tenant's groups, as it is now.
@@ -57,11 +57,7 @@ fn forget_copies(map: &mut ResourceMap, left: &Member) {
 
 /// Whether the operation moved its group for good, so that its leftovers are originals.
 fn has_moved(operation: &Operation) -> bool {
-    operation.state == OperationState::Completed
-        && matches!(
-            operation.kind,
-            OperationKind::Failover | OperationKind::Failback
-        )
+    operation.state == OperationState::Completed && operation.kind.is_a_move()
 }
 
 fn inherit(map: &mut ResourceMap, parent: &OperationRecord, left: &Member, now: &CurrentMember) {

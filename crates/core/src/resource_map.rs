@@ -96,7 +96,6 @@ impl MapKind {
 
 /// What a step writes to the map. Here alone it becomes the kind, source and target that are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields say what they are")]
 pub enum Mapped {
     /// A server of the source, and what stands for it on the target.
     Server { source: ServerId, target: ServerId },

@@ -30,8 +30,7 @@ use protector_core::{
         failover::planned_move, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
-    schedule,
-    schedule::{Next, NotAbortable},
+    schedule::{self, Next, NotAbortable},
     site::SiteScope,
 };
 

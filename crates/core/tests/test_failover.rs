@@ -29,8 +29,7 @@ use protector_core::{
         test_cleanup::{LEFT_FOR_INSPECTION, TestCopies, test_cleanup},
         test_failover::test_failover,
     },
-    schedule,
-    schedule::Next,
+    schedule::{self, Next},
     site::SiteScope,
 };
 

@@ -65,7 +65,7 @@ pub struct StepLimits {
     pub says_what_for: bool,
 }
 
-/// Which of an operation's limits a step concurrency_limit on.
+/// Which of an operation's limits a step draws on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ConcurrencyLimit {
     Compute(SiteName),
@@ -440,7 +440,7 @@ pub trait Actions: Send + Sync {
     /// How long the step may take.
     fn step_limits(&self, operation: &Operation, step: &StepRecord) -> StepLimits;
 
-    /// Which limit it concurrency_limit on.
+    /// Which limit it draws on.
     fn concurrency_limit(&self, operation: &Operation, step: &StepRecord) -> ConcurrencyLimit;
 }
 

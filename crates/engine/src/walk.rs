@@ -17,8 +17,7 @@ use protector_core::{
         StepProgress, StepRecord, StepState,
     },
     runbook::{Step, Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
-    schedule,
-    schedule::Next,
+    schedule::{self, Next},
 };
 use tokio::{
     sync::watch,

@@ -14,8 +14,7 @@
 
 use std::{
     fs::{File, Metadata, OpenOptions},
-    io,
-    io::Read,
+    io::{self, Read},
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };

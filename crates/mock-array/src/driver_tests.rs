@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    fs::File,
+    fs::{self, File},
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
     path::PathBuf,
 };

@@ -1,8 +1,7 @@
 //! What tells one object on an array from another, whatever it is called at the moment.
 
 use std::{
-    fs,
-    fs::Metadata,
+    fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},

@@ -20,11 +20,9 @@ use crate::{
         promotions::PromotionKey,
     },
     comparison::{Replica, compare},
-    lock,
-    lock::HeldLock,
+    lock::{self, HeldLock},
     object::{name_of, publish, random_name, remove, serial, serial_at, serial_on, sync_directory},
-    volume_file,
-    volume_file::{Contents, StopOnDrop},
+    volume_file::{self, Contents, StopOnDrop},
 };
 
 /// The promotion of one volume by one operation.

@@ -24,11 +24,9 @@ use crate::{
         points::ReplicationScope,
     },
     comparison::{Replica, compare},
-    lock,
-    lock::{HeldLock, make_directory},
+    lock::{self, HeldLock, make_directory},
     object::{random_name, remove_directory, sync_directory},
-    volume_file,
-    volume_file::{StopFlag, StopOnDrop},
+    volume_file::{self, StopFlag, StopOnDrop},
 };
 
 /// How many recovery points of a group stay, besides those that were promoted from.

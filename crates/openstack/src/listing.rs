@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use crate::{
     answer::{said, unexpected},
     ask::Ask,
-    bounds,
-    bounds::{LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES},
+    bounds::{self, LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES},
     error::{Call, CallError},
     error_body::tidy,
     session::Session,

@@ -17,8 +17,7 @@ use crate::{
     ask::Ask,
     error::{CallError, ErrorClass},
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
-    quota_set,
-    quota_set::QuotaUsage,
+    quota_set::{self, QuotaUsage},
     service::Service,
     session::Session,
 };
@@ -177,10 +176,6 @@ pub struct Port {
 /// What is set on ports in special ways; each `None` without its extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(
-    missing_docs,
-    reason = "each is Neutron's attribute of its name, told as it is"
-)]
 pub struct SpecialSettings {
     pub hints: Option<Value>,
     pub mac_learning_enabled: Option<Value>,

@@ -23,8 +23,7 @@ use tokio::{
 use crate::{
     answer::{add_microversion, judge, log, said, unexpected},
     ask::{Ask, BaseUrl, secret_header},
-    bounds,
-    bounds::Allowance,
+    bounds::{self, Allowance},
     catalog::{Catalog, EndpointInterface},
     credentials::{CallerToken, Credentials},
     endpoint,

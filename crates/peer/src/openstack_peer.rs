@@ -27,8 +27,7 @@ use serde_json::Value;
 
 use crate::{
     changed_key::key_has_changed,
-    peer,
-    peer::{HeldPart, Peer, PeerError, PeerMetadata},
+    peer::{self, HeldPart, Peer, PeerError, PeerMetadata},
     site_identity::SiteIdentity,
 };
 

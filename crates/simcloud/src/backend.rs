@@ -6,10 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    fs::File,
-    io,
-    io::Write,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };

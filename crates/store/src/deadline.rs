@@ -3,12 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{
-    sqlx,
-    sqlx::{
-        AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection, mysql::MySqlConnection,
-        pool::PoolOptions,
-    },
+use sea_orm::sqlx::{
+    self, AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection, mysql::MySqlConnection,
+    pool::PoolOptions,
 };
 
 /// How many of SQLite's instructions lie between two looks at the clock: some tenths of a millisecond.

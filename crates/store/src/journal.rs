@@ -12,8 +12,7 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
-    queue,
-    queue::{Lane, Room, Waiting},
+    queue::{self, Lane, Room, Waiting},
     text,
 };
 use sea_orm::{

@@ -22,8 +22,7 @@ pub(crate) use crate::row::member::{earlier, from_row};
 use crate::{
     database::Database,
     entity::{
-        member,
-        member::{Column, Entity, Model},
+        member::{self, Column, Entity, Model},
         operation, peer_operation, peer_operation_line, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},

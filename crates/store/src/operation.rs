@@ -5,8 +5,7 @@ use protector_core::{
     group::GroupStatus,
     id::{GroupId, OperationId, ProjectId, UserId},
     operation::{GivenUp, MapKind, Operation, OperationRecord, ResourceMap, StepRecord},
-    schedule,
-    schedule::NotAbortable,
+    schedule::{self, NotAbortable},
     text,
 };
 use sea_orm::{
@@ -23,10 +22,8 @@ use crate::{
     },
     error::{Noun, StoreError},
     group_row::locked_row,
-    lock,
-    lock::Lock,
-    operation_outbox,
-    operation_outbox::Haste,
+    lock::{self, Lock},
+    operation_outbox::{self, Haste},
     operation_records::{
         OperationFilter, OperationOrder, marker_here, record_of, records, rows_after,
     },

@@ -20,8 +20,7 @@ use crate::{
     foreign_text::ForeignText,
     group_row::locked_row,
     lineage::{AgreedState, Conflict, MetadataState},
-    lock,
-    lock::Lock,
+    lock::{self, Lock},
     row::group::from_row,
     words::{from_json, to_count, to_json, to_signed, to_u32},
 };

@@ -10,10 +10,7 @@ use sea_orm::{
 
 use crate::{
     database::Database,
-    entity::{
-        tenant_mapping,
-        tenant_mapping::{Column, Entity},
-    },
+    entity::tenant_mapping::{self, Column, Entity},
     error::{Noun, StoreError},
 };
 

@@ -9,8 +9,7 @@ use crate::{
     database::Database,
     entity::{
         group_tombstone::{ActiveModel, Entity},
-        protection_group,
-        protection_group::Model,
+        protection_group::{self, Model},
     },
     error::StoreError,
     given_up,

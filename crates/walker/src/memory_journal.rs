@@ -20,10 +20,8 @@ use protector_core::{
     member::Member,
     operation::{GivenUp, MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
     priority::Priority,
-    queue,
-    queue::{Lane, Room, Waiting},
-    schedule,
-    schedule::{NotAbortable, left_stopped},
+    queue::{self, Lane, Room, Waiting},
+    schedule::{self, NotAbortable, left_stopped},
 };
 use tokio::time::Instant;
 

@@ -210,12 +210,7 @@ impl World {
             .iter()
             .rev()
             .filter_map(|id| self.journal.operation(id));
-        let mut moves = records.filter(|record| {
-            matches!(
-                record.operation.kind,
-                OperationKind::Failover | OperationKind::Failback
-            )
-        });
+        let mut moves = records.filter(|record| record.operation.kind.is_a_move());
         // After an unplanned one another unplanned failover takes the copies over.
         let failed = moves.next().filter(|record| {
             record.operation.state == OperationState::Failed && !record.operation.is_unplanned()

@@ -43,8 +43,7 @@ use crate::{
     operations::operation_of,
     person,
     scenario::{SOURCE, Scenario, WorldOptions},
-    trouble,
-    trouble::Stuck,
+    trouble::{self, Stuck},
     watch::Watch,
 };
 

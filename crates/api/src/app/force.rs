@@ -16,6 +16,9 @@ use crate::{
     http::error::{ApiError, ApiResult},
 };
 
+/// How often a view is forced that the other site overtakes each time.
+pub(crate) const FORCED_TRIES: u32 = 3;
+
 /// Makes this site's view of a group count on the other one, at once. Where the other site's was made from it, or the
 /// other way round, nothing has to be decided: it is pushed, or must be pushed from there. A group that both sites take for
 /// moving although neither moves it is put at rest first.
@@ -101,6 +104,3 @@ pub(crate) async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> 
         }
     }
 }
-
-/// How often a view is forced that the other site overtakes each time.
-pub(crate) const FORCED_TRIES: u32 = 3;

@@ -12,8 +12,7 @@ use protector_core::{
     group::ReplicationType,
     id::{SiteName, VolumeId},
     member::KeyPair,
-    not_carried,
-    not_carried::{NotCarried, Treatment},
+    not_carried::{self, NotCarried, Treatment},
     site::SiteScope,
 };
 

@@ -10,8 +10,7 @@ use protector_core::{
 use protector_peer::{
     differences::differs,
     group_push::{GroupPush, Pushed},
-    peer,
-    peer::{HeldPart, PeerError, PeerMetadata},
+    peer::{self, HeldPart, PeerError, PeerMetadata},
 };
 use protector_store::{
     Conflict, Lineage, Outgoing, PushResult, StoreError, StoredGroup, SyncState, lineage,

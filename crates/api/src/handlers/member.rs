@@ -26,8 +26,7 @@ use crate::{
         error::ApiResult,
         etag::{IfMatch, Tagged},
         extract::{Body, Path, Query},
-        page,
-        page::limit,
+        page::{self, limit},
         version::must_have,
     },
 };

@@ -27,8 +27,7 @@ use crate::{
         caller::Caller,
         error::{ApiError, ApiResult},
         extract::{Body, Path, Query},
-        page,
-        page::limit,
+        page::{self, limit},
     },
 };
 

@@ -23,6 +23,9 @@ use protector_service::metrics::{Connections, exposition};
 
 use crate::http::error::ApiError;
 
+/// What nginx writes for a request whose client has gone before it was answered.
+pub(crate) const CLIENT_GONE: u16 = 499;
+
 /// The upper bounds of the latency histogram in seconds: from an answer out of the database to one that waited for a
 /// slow cloud.
 const SECONDS: [f64; 12] = [
@@ -138,6 +141,3 @@ pub fn router(metrics: Arc<ApiMetrics>) -> Router {
 async fn show(State(metrics): State<Arc<ApiMetrics>>) -> Result<Response, ApiError> {
     exposition(&metrics.registry).map_err(ApiError::internal)
 }
-
-/// What nginx writes for a request whose client has gone before it was answered.
-pub(crate) const CLIENT_GONE: u16 = 499;

@@ -20,8 +20,7 @@ use protector_store::{Lock, OperationCopy};
 use serde_json::{Value, json};
 
 use crate::{
-    engine,
-    engine::{claim, done, not_taken_back},
+    engine::{self, claim, done, not_taken_back},
     fakes::{DB, FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, group_path},
     way_back,

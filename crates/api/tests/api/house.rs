@@ -10,8 +10,7 @@ use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
     app::settings::{ProxyHeaders, SiteUrls},
     http::{
-        metrics,
-        metrics::ApiMetrics,
+        metrics::{self, ApiMetrics},
         rate_limit::{RateLimits, Shares},
     },
     router,

@@ -13,8 +13,7 @@ use protector_store::{Offered, Precondition, Reservation, StoreError, Taken};
 use serde_json::{Value, json};
 
 use crate::{
-    engine,
-    engine::settle_as,
+    engine::{self, settle_as},
     fakes::{FixedClock, PROJECT_A, WEB},
     house::{Answer, House, group_path},
     lost_home::{lose_the_key_to_site_b, says, start_them, stopped_by_the_target},

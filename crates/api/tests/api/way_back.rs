@@ -18,8 +18,7 @@ use protector_store::Lock;
 use serde_json::{Value, json};
 
 use crate::{
-    engine,
-    engine::{claim, cleanup, cleanup_with, not_taken_back, settle},
+    engine::{self, claim, cleanup, cleanup_with, not_taken_back, settle},
     fakes::{FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, failover_body, group_path},
     orphans::holds,

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::{AttributeOutcome, ComparedAttribute, Comparison, Shown, Strictly, Verdict};
 use crate::{
-    carried,
-    carried::CarriedResource,
+    carried::{self, CarriedResource},
     not_carried::{NotCarried, Treatment},
 };
 

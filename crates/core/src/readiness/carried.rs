@@ -11,8 +11,7 @@ use crate::{
     group::Fidelity,
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
-    not_carried,
-    not_carried::{NotCarried, PortTraits, Treatment},
+    not_carried::{self, NotCarried, PortTraits, Treatment},
 };
 
 /// What is not carried of `members` as `source` shows them, each with the member that has it, the worst of each first. Says

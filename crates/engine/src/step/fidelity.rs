@@ -5,7 +5,6 @@ use protector_core::{
     group::Fidelity,
     member::Member,
     member_settings::{Difference, all, one},
-    operation::OperationKind,
     plan::Plan,
     runbook::Verb,
     security_group::resolve,
@@ -124,10 +123,7 @@ pub(super) fn judge(
 
 /// Lines of a planned move are taken back when they fail; those of an unplanned one leave the other members alone.
 fn fails_with_them(cx: &StepContext<'_>) -> bool {
-    let moves = matches!(
-        cx.operation.kind,
-        OperationKind::Failover | OperationKind::Failback
-    );
+    let moves = cx.operation.kind.is_a_move();
     moves && cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
 }
 

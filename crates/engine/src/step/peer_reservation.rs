@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     fault::{Code, StepFailure},
     id::{OperationId, SiteName},
-    operation::{MapKind, Operation, OperationKind},
+    operation::{MapKind, Operation},
     runbook::{Step, Verb},
 };
 
@@ -81,18 +81,12 @@ impl PeerReservations {
 
     /// Whether `operation` moves a group away from this site: only then can the other one move it too.
     fn concerns(&self, operation: &Operation) -> bool {
-        matches!(
-            operation.kind,
-            OperationKind::Failover | OperationKind::Failback
-        ) && self.site.as_ref() == Some(&operation.source_site)
+        operation.kind.is_a_move() && self.site.as_ref() == Some(&operation.source_site)
     }
 
     /// Whether `operation` moves a group to this site: then the other one can give it up in the belief that this one is lost.
     fn brings_here(&self, operation: &Operation) -> bool {
-        matches!(
-            operation.kind,
-            OperationKind::Failover | OperationKind::Failback
-        ) && self.site.as_ref() == Some(&operation.target_site)
+        operation.kind.is_a_move() && self.site.as_ref() == Some(&operation.target_site)
     }
 
     /// Whether `site` is the other one, whose protector has a word in what is deleted there.
@@ -319,7 +313,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
-    use protector_core::journal_conformance::operation;
+    use protector_core::{journal_conformance::operation, operation::OperationKind};
 
     use super::*;
 

@@ -17,7 +17,7 @@ use protector_core::{
     id::{ServerId, VolumeId},
     journal::Effect,
     member::Member,
-    operation::{MapKind, Mapped, OperationKind},
+    operation::{MapKind, Mapped},
     runbook::Verb,
 };
 use protector_openstack::{
@@ -140,10 +140,7 @@ impl SiteClouds<'_> {
         &self,
         cx: &StepContext<'_>,
     ) -> Result<Option<Progress>, StepError> {
-        if !matches!(
-            cx.operation.kind,
-            OperationKind::Failover | OperationKind::Failback
-        ) {
+        if !cx.operation.kind.is_a_move() {
             return Ok(None);
         }
         Ok(self.see_all_at_rest(cx).await?.err())
@@ -370,11 +367,7 @@ fn what_becomes_of_it(cx: &StepContext<'_>, member: &Member, status: Option<&str
 
 /// Whether the line's operation has stopped the servers that it builds copies of.
 pub(super) fn is_planned_move(cx: &StepContext<'_>) -> bool {
-    cx.step.verb == Verb::Undoable
-        && matches!(
-            cx.operation.kind,
-            OperationKind::Failover | OperationKind::Failback
-        )
+    cx.step.verb == Verb::Undoable && cx.operation.kind.is_a_move()
 }
 
 /// Where the list of what was asked of a server stands.

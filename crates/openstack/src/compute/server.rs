@@ -15,8 +15,7 @@ use protector_core::{
 use serde::Deserialize;
 
 use crate::{
-    field,
-    field::UserData,
+    field::{self, UserData},
     id::{AttachmentId, ImageId, PortId, SubnetId},
     status::ServerStatus,
 };

@@ -26,8 +26,7 @@ use crate::{
     ask::Ask,
     error::{CallError, ErrorClass},
     id::{AttachmentId, VolumeGroupId, VolumeTypeId},
-    quota_set,
-    quota_set::QuotaUsage,
+    quota_set::{self, QuotaUsage},
     service::Service,
     session::Session,
 };

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    ini,
-    ini::Assignment,
+    ini::{self, Assignment},
     kind::{OptionType, Value},
     options::{OptionDef, find},
     problem::{Origin, Problem},

@@ -12,8 +12,7 @@ use tracing::level_filters::LevelFilter;
 use url::Url;
 
 use super::{
-    check,
-    check::MockArray,
+    check::{self, MockArray},
     reader::{Reader, Section},
 };
 

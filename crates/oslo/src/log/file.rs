@@ -2,8 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
-    io::Write,
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::{
     check::PolicyCheck,
     evaluate::{PolicyCredentials, Target},
-    file,
-    file::{Entry, Written},
+    file::{self, Entry, Written},
     problem::Problem,
     rules::{DEFAULTS, RuleDefault, RuleName},
 };

@@ -44,8 +44,7 @@ mod tests {
         journal_conformance::operation,
         operation::{OperationState, Planning, StepState},
         runbook::{Step, Verb},
-        schedule,
-        schedule::Next,
+        schedule::{self, Next},
     };
     use sea_orm::EntityTrait as _;
     use secrecy::SecretString;

@@ -266,9 +266,9 @@ pub async fn walk_by(
 pub async fn ended(
     journal: &MemoryJournal,
     id: &OperationId,
-    step_limits: Duration,
+    patience: Duration,
 ) -> OperationRecord {
-    let deadline = Instant::now() + step_limits;
+    let deadline = Instant::now() + patience;
     loop {
         let record = journal.operation(id).unwrap();
         if record.operation.state.is_terminal() {
@@ -276,7 +276,7 @@ pub async fn ended(
         }
         assert!(
             Instant::now() < deadline,
-            "{id} has not ended within {step_limits:?}"
+            "{id} has not ended within {patience:?}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -27,13 +27,11 @@ use crate::{
         elsewhere::lives_elsewhere,
         refusal::Refusal,
         start::{
-            admission,
-            admission::refuse_wrong_status,
+            admission::{self, refuse_wrong_status},
             last_move::last_begun,
             new_operation::{Asker, Run, start},
         },
-        sync,
-        sync::LOST_SITE_PATIENCE,
+        sync::{self, LOST_SITE_PATIENCE},
     },
     http::{
         caller::Caller,
@@ -155,8 +153,7 @@ struct Stopped {
 
 fn is_planned_move(record: &OperationRecord) -> bool {
     let kind = record.operation.kind;
-    matches!(kind, OperationKind::Failover | OperationKind::Failback)
-        && !record.operation.is_unplanned()
+    kind.is_a_move() && !record.operation.is_unplanned()
 }
 
 /// Whether a move has failed and could not start again what it stopped.

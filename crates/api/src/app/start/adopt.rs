@@ -28,8 +28,7 @@ use crate::{
             new_operation::{Asker, NewMove, refuse_while_cleaned, start, start_reserved},
             unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
-        sync,
-        sync::LOST_SITE_PATIENCE,
+        sync::{self, LOST_SITE_PATIENCE},
     },
     http::error::{ApiError, ApiResult},
 };

@@ -6,7 +6,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{GroupId, OperationId, ServerId, SiteName},
     member::Member,
-    operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
+    operation::{MapKind, OperationRecord, OperationState, StepState},
     runbook::{Step, adopt::has_adopted},
 };
 use protector_store::KeptOperation;
@@ -31,10 +31,7 @@ pub(crate) fn refuse_unadoptable(failed: &OperationRecord) -> ApiResult<()> {
             ),
         ));
     }
-    let is_move = matches!(
-        operation.kind,
-        OperationKind::Failover | OperationKind::Failback
-    );
+    let is_move = operation.kind.is_a_move();
     if is_move && operation.state == OperationState::Failed && has_built(failed) {
         return Ok(());
     }

@@ -212,10 +212,7 @@ pub(crate) async fn why_not(app: &App, error: StoreError) -> ApiResult<ApiError>
 
 /// The second of two cleanups is told who is at it, and since when.
 pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
-    if matches!(
-        cleanup.kind,
-        OperationKind::Failover | OperationKind::Failback
-    ) {
+    if cleanup.kind.is_a_move() {
         return ApiError::new(
             Refusal::BeingCleanedUp,
             format!(

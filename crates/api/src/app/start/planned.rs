@@ -15,8 +15,7 @@ use crate::{
         App,
         refusal::Refusal,
         start::{
-            admission,
-            admission::Move,
+            admission::{self, Move},
             left_behind::refuse_while_left,
             new_operation::{Asker, NewMove, start_reserved},
             strict::refuse_unannounced,

@@ -15,8 +15,7 @@ use crate::{
         App,
         refusal::Refusal,
         start::{
-            admission,
-            admission::refused,
+            admission::{self, refused},
             interrupted::{interrupted, refuse_beside_copies, to_take_over},
             new_operation::{Run, busy},
             recovery_point::as_at_latest_point,
@@ -24,94 +23,6 @@ use crate::{
     },
     http::error::{ApiError, ApiResult},
 };
-
-/// Plans an unplanned failover that goes on from what `take_over` says.
-pub(crate) async fn plan_to_take_over(
-    app: &App,
-    stored: &StoredGroup,
-    request: &Unplanned,
-    take_over: TakeOver,
-) -> ApiResult<UnplannedFailover> {
-    let group = &stored.group;
-    let kind = group.kind_of_move();
-    let (these, known) = match take_over {
-        TakeOver::WhatWasInterrupted => (None, ResourceMappings::default()),
-        TakeOver::TheseCopies(left) => (Some(left.makers), left.mappings),
-    };
-    let mappings = admission::mappings_over(
-        group,
-        known,
-        request.action.as_str(),
-        &request.mappings.networks,
-        &request.mappings.flavors,
-    )?;
-    request.refuse_wrong_direction(group)?;
-    refuse_elsewhere(app, group)?;
-    let supersedes = waiting_for_the_source(app, group).await?;
-    let interrupted = interrupted(app, group).await?;
-    let members = app.database.member_list(&group.id).await?;
-    let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
-    let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
-        .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind));
-    let plan = match these {
-        None => {
-            let made = to_take_over(app, interrupted, &plan).await?;
-            let plan = plan.taking_over(made);
-            refuse_beside_copies(app, &plan).await?;
-            plan
-        }
-        Some(made) => plan.taking_over(made),
-    };
-    let plan = as_at_latest_point(app, plan).await;
-    let steps = unplanned_failover(&plan)
-        .into_steps()
-        .map_err(ApiError::internal)?;
-    Ok(UnplannedFailover {
-        plan,
-        steps,
-        supersedes,
-    })
-}
-
-/// The operation at work on the group here that can only wait without the source, if there is one. Anything else that is at
-/// work is in the way.
-pub(crate) async fn waiting_for_the_source(
-    app: &App,
-    group: &Group,
-) -> ApiResult<Option<OperationId>> {
-    match app.database.operation_moving(&group.id).await? {
-        None => Ok(None),
-        Some(record) if needs_the_source(&record) => Ok(Some(record.operation.id)),
-        Some(record) => Err(busy(group, &record.operation)),
-    }
-}
-
-pub(crate) fn needs_the_source(record: &OperationRecord) -> bool {
-    match record.operation.kind {
-        OperationKind::Failover | OperationKind::Failback => !record.operation.is_unplanned(),
-        OperationKind::Sync => true,
-        _ => false,
-    }
-}
-
-/// The site that is lost cannot lead its own loss: with it the record would be lost too.
-fn refuse_elsewhere(app: &App, group: &Group) -> ApiResult<()> {
-    let survivor = &group.other().site;
-    if *survivor == app.settings.site_name {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        Refusal::WrongSite,
-        format!(
-            "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned {} loses nothing.",
-            group.name,
-            app.settings.site_name,
-            group.kind_of_move()
-        ),
-    ))
-}
 
 /// An unplanned failover, as asked for.
 #[derive(Clone, Debug)]
@@ -214,4 +125,92 @@ pub(crate) struct LeftCopies {
     pub makers: Vec<OperationId>,
     /// What the move mapped, from its source to its target.
     pub mappings: ResourceMappings,
+}
+
+/// Plans an unplanned failover that goes on from what `take_over` says.
+pub(crate) async fn plan_to_take_over(
+    app: &App,
+    stored: &StoredGroup,
+    request: &Unplanned,
+    take_over: TakeOver,
+) -> ApiResult<UnplannedFailover> {
+    let group = &stored.group;
+    let kind = group.kind_of_move();
+    let (these, known) = match take_over {
+        TakeOver::WhatWasInterrupted => (None, ResourceMappings::default()),
+        TakeOver::TheseCopies(left) => (Some(left.makers), left.mappings),
+    };
+    let mappings = admission::mappings_over(
+        group,
+        known,
+        request.action.as_str(),
+        &request.mappings.networks,
+        &request.mappings.flavors,
+    )?;
+    request.refuse_wrong_direction(group)?;
+    refuse_elsewhere(app, group)?;
+    let supersedes = waiting_for_the_source(app, group).await?;
+    let interrupted = interrupted(app, group).await?;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
+        .map_err(|refusal| refused(group, &refusal))?
+        .recovered_as(group.recovery_plan_from_current(kind));
+    let plan = match these {
+        None => {
+            let made = to_take_over(app, interrupted, &plan).await?;
+            let plan = plan.taking_over(made);
+            refuse_beside_copies(app, &plan).await?;
+            plan
+        }
+        Some(made) => plan.taking_over(made),
+    };
+    let plan = as_at_latest_point(app, plan).await;
+    let steps = unplanned_failover(&plan)
+        .into_steps()
+        .map_err(ApiError::internal)?;
+    Ok(UnplannedFailover {
+        plan,
+        steps,
+        supersedes,
+    })
+}
+
+/// The operation at work on the group here that can only wait without the source, if there is one. Anything else that is at
+/// work is in the way.
+pub(crate) async fn waiting_for_the_source(
+    app: &App,
+    group: &Group,
+) -> ApiResult<Option<OperationId>> {
+    match app.database.operation_moving(&group.id).await? {
+        None => Ok(None),
+        Some(record) if needs_the_source(&record) => Ok(Some(record.operation.id)),
+        Some(record) => Err(busy(group, &record.operation)),
+    }
+}
+
+pub(crate) fn needs_the_source(record: &OperationRecord) -> bool {
+    match record.operation.kind {
+        OperationKind::Failover | OperationKind::Failback => !record.operation.is_unplanned(),
+        OperationKind::Sync => true,
+        _ => false,
+    }
+}
+
+/// The site that is lost cannot lead its own loss: with it the record would be lost too.
+fn refuse_elsewhere(app: &App, group: &Group) -> ApiResult<()> {
+    let survivor = &group.other().site;
+    if *survivor == app.settings.site_name {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Refusal::WrongSite,
+        format!(
+            "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned {} loses nothing.",
+            group.name,
+            app.settings.site_name,
+            group.kind_of_move()
+        ),
+    ))
 }

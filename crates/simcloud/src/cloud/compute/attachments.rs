@@ -17,8 +17,7 @@ use crate::cloud::{
     identity::Caller,
     jobs::Job,
     reply::{Answer, Reply, empty, fault, ok},
-    schema,
-    schema::NOVA_FLAGS,
+    schema::{self, NOVA_FLAGS},
     volume::{AttachStatus, VolumeStatus},
 };
 

@@ -18,8 +18,7 @@ use crate::cloud::{
     jobs::Job,
     network::PortOwner,
     reply::{Answer, Reply, fault},
-    schema,
-    schema::NOVA_FLAGS,
+    schema::{self, NOVA_FLAGS},
     volume::{Volume, VolumeStatus},
 };
 

@@ -13,8 +13,7 @@ use crate::cloud::{
     identity::{Caller, hex},
     jobs::Job,
     reply::{Answer, Reply, accepted, empty, fault, ok, policy},
-    schema,
-    schema::CINDER_FLAGS,
+    schema::{self, CINDER_FLAGS},
     volume::{
         NOT_DELETABLE, NOT_FORCE_DELETABLE, Volume, VolumeStatus, missing_volume, need_member,
         record::SETTABLE,
