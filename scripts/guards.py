@@ -170,9 +170,13 @@ TABLE: dict[str, list[str]] = {
         TWIN + "an_object_that_the_array_does_not_know_is_kept",
         VOLUME + "a_volume_whose_object_the_array_does_not_know_is_kept",
     ],
-    "same_object_as_its_twin": [
-        TWIN + "the_same_object_on_both_sites_is_unmanaged",
-        VOLUME + "the_same_object_on_both_sites_is_unmanaged",
+    "relation_is_not_known": [
+        TWIN + "what_nobody_knows_the_relation_of_is_kept",
+        VOLUME + "what_nobody_knows_the_relation_of_is_kept",
+    ],
+    "its_twin_would_go_with_it": [
+        TWIN + "what_would_take_its_copy_along_is_unmanaged",
+        VOLUME + "what_would_take_its_copy_along_is_unmanaged",
     ],
     "is_an_original": [TEST + "nothing_on_the_source_goes"],
     "not_marked_as_this_copy": [TEST + "what_the_test_did_not_make_is_kept"],

@@ -22,11 +22,20 @@ def send(service, site, number):
     return pid
 
 
+def _lives(pid):
+    """Whether it is there, and not only waits for its end to be asked after: one that `start` has started is our own child."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def end(service, site, number=signal.SIGTERM):
     """Ends the service of a site, and waits until it is gone."""
     pid = send(service, site, number)
     deadline = time.monotonic() + PATIENCE
-    while os.path.exists(f"/proc/{pid}"):
+    while _lives(pid):
         if time.monotonic() > deadline:
             raise NotSo(f"protector-{service} of {site} does not stop")
         time.sleep(0.1)

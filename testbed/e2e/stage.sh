@@ -22,8 +22,16 @@ leave() {
   exit "$code"
 }
 
+# A story that was killed in the middle of a disaster leaves a site asleep, and its array's folder aside.
+wake() {
+  local site
+  for site in site-a site-b; do "$TESTBED_HERE/ctl.sh" resume "$site" >/dev/null 2>&1 || true; done
+  e2e_python -m moves.disaster site-a site-b
+}
+
 # enter: the stage is empty, and nothing is left of an earlier story
 enter() {
+  wake
   require
   [ ! -e "$E2E_DIR/pid" ] || stop_protectors
   rm -rf "$E2E_DIR"

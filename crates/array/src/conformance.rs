@@ -11,15 +11,17 @@
 )]
 
 mod clones;
+mod patient;
 
 use async_trait::async_trait;
 pub use clones::{
     a_clone_leaves_source_and_replication_alone, cloning_again_finds_the_clone,
     releasing_keeps_the_objects_and_drops_the_point, releasing_keeps_what_other_operations_use,
 };
+pub use patient::Patient;
 use protector_core::{
     id::{GroupId, OperationId, RecoveryPointId, VolumeId},
-    storage::{RecoveryPoint, Replication, StorageDriver, StorageError, Written},
+    storage::{RecoveryPoint, Relation, Replication, StorageDriver, StorageError, Written},
 };
 use uuid::Uuid;
 
@@ -57,6 +59,14 @@ pub trait Fixture: Send + Sync {
     fn cinder_name(&self, volume: &VolumeId) -> String {
         format!("volume-{volume}")
     }
+}
+
+fn here(fixture: &dyn Fixture) -> Patient<'_> {
+    Patient(fixture.driver())
+}
+
+fn there(fixture: &dyn Fixture) -> Patient<'_> {
+    Patient(fixture.other_driver())
 }
 
 /// Runs every test.
@@ -122,7 +132,7 @@ pub async fn replicating_again_gives_the_same_point(fixture: &dyn Fixture) {
     fixture.write_source(&volume, b"second").await;
     let again = case.replicate(std::slice::from_ref(&volume)).await.unwrap();
     assert_eq!(first, again);
-    let other = fixture.other_driver();
+    let other = there(fixture);
     let volumes = [volume.clone()];
     let elsewhere = other.replicate(&case.replication, &volumes, &case.operation);
     assert_eq!(first, elsewhere.await.unwrap());
@@ -135,7 +145,7 @@ pub async fn replicating_again_gives_the_same_point(fixture: &dyn Fixture) {
 pub async fn replicating_at_once_gives_one_point(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let volumes = [case.source_volume(&[3; 500_000]).await];
-    let (here, there) = (fixture.driver(), fixture.other_driver());
+    let (here, there) = (here(fixture), there(fixture));
     let (here, there) = tokio::join!(
         here.replicate(&case.replication, &volumes, &case.operation),
         there.replicate(&case.replication, &volumes, &case.operation),
@@ -166,7 +176,7 @@ pub async fn points_are_listed_newest_first(fixture: &dyn Fixture) {
     let mut made = Vec::new();
     for _ in 0..3 {
         let operation = new_operation();
-        let driver = fixture.driver();
+        let driver = here(fixture);
         let point = driver.replicate(&case.replication, &volumes, &operation);
         made.push(point.await.unwrap());
     }
@@ -188,7 +198,7 @@ pub async fn points_belong_to_a_group_and_a_direction(fixture: &dyn Fixture) {
         source_array: case.replication.target_array.clone(),
         target_array: case.replication.source_array.clone(),
     };
-    assert_eq!(fixture.driver().recovery_points(&back).await.unwrap(), []);
+    assert_eq!(here(fixture).recovery_points(&back, &[]).await.unwrap(), []);
 }
 
 /// A promoted volume that a server wrote to is not overwritten by asking again.
@@ -212,7 +222,7 @@ pub async fn promoting_again_finds_the_renamed_object(fixture: &dyn Fixture) {
         let managed = fixture.cinder_name(&new_volume());
         fixture.rename_target(&name, &managed).await;
         fixture.write_target(&managed, bytes).await;
-        let other = fixture.other_driver();
+        let other = there(fixture);
         let again = other.promote(&case.replication, &point, &volume, &case.operation);
         name = again.await.unwrap().source_name;
         assert_eq!(name, managed);
@@ -225,11 +235,11 @@ pub async fn promoting_again_finds_the_renamed_object(fixture: &dyn Fixture) {
 pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let written = async |driver: &dyn StorageDriver| {
+    let written = async |driver: Patient<'_>| {
         let asked = driver.written_since(&case.replication, &volume, &case.operation);
         asked.await.unwrap()
     };
-    let (here, there) = (fixture.driver(), fixture.other_driver());
+    let (here, there) = (here(fixture), there(fixture));
     assert_eq!(written(here).await, Written::NoObject, "not promoted yet");
     let name = case.promote(&point, &volume).await.unwrap();
     assert_eq!(written(here).await, Written::Nothing);
@@ -265,11 +275,11 @@ pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture
 pub async fn what_was_written_to_an_original_is_told(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let written = async |driver: &dyn StorageDriver, volume: &VolumeId| {
+    let written = async |driver: Patient<'_>, volume: &VolumeId| {
         let asked = driver.original_written_since(&case.replication, volume, &case.operation);
         asked.await.unwrap()
     };
-    let (here, there) = (fixture.driver(), fixture.other_driver());
+    let (here, there) = (here(fixture), there(fixture));
     let name = case.promote(&point, &volume).await.unwrap();
     fixture.write_target(&name, b"of the copy").await;
     assert_eq!(written(here, &volume).await, Written::Nothing, "the copy's");
@@ -294,7 +304,7 @@ pub async fn what_was_written_to_an_original_is_told(fixture: &dyn Fixture) {
     ));
     let discarded = case.discard(&volume, None);
     discarded.await.unwrap();
-    here.release(&case.replication, &case.operation)
+    here.forget(&case.replication, &[], &case.operation)
         .await
         .unwrap();
     assert!(matches!(
@@ -307,7 +317,7 @@ pub async fn what_was_written_to_an_original_is_told(fixture: &dyn Fixture) {
 pub async fn promoting_at_once_makes_one_object(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(&[9; 400_000]).await;
-    let (here, there) = (fixture.driver(), fixture.other_driver());
+    let (here, there) = (here(fixture), there(fixture));
     let (one, two, three, four) = tokio::join!(
         here.promote(&case.replication, &point, &volume, &case.operation),
         there.promote(&case.replication, &point, &volume, &case.operation),
@@ -328,7 +338,7 @@ pub async fn operations_promote_side_by_side(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
     let first = case.promote(&point, &volume).await.unwrap();
-    let (driver, operation) = (fixture.driver(), new_operation());
+    let (driver, operation) = (here(fixture), new_operation());
     let second = driver.promote(&case.replication, &point, &volume, &operation);
     let second = second.await.unwrap().source_name;
     assert_ne!(first, second);
@@ -442,7 +452,7 @@ pub async fn promoting_after_discarding_makes_it_again(fixture: &dyn Fixture) {
 pub async fn an_identity_stays_and_is_of_one_object(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let (driver, other) = (fixture.driver(), fixture.other_driver());
+    let (driver, other) = (here(fixture), there(fixture));
     let (source, target) = (fixture.source_array(), fixture.target_array());
     let original = driver.identity(source, &volume).await.unwrap();
     assert!(original.is_some());
@@ -459,10 +469,16 @@ pub async fn an_identity_stays_and_is_of_one_object(fixture: &dyn Fixture) {
     assert!(promoted.is_some());
     assert_ne!(promoted, original);
     assert_ne!(
-        promoted.as_ref().map(|object| &object.array),
-        original.as_ref().map(|object| &object.array),
+        promoted.as_ref().map(|object| &object.scope),
+        original.as_ref().map(|object| &object.scope),
         "two arrays have two identities"
     );
+    let (original, promoted) = (original.unwrap(), promoted.unwrap());
+    let relation = driver.relation(&original, &promoted);
+    assert_eq!(relation.await.unwrap(), Relation::Distinct);
+    let itself = other.relation(&original, &original);
+    assert_eq!(itself.await.unwrap(), Relation::Same);
+    let original = Some(original);
     let neighbour = case.source_volume(b"data").await;
     assert_ne!(original, driver.identity(source, &neighbour).await.unwrap());
 }
@@ -471,15 +487,14 @@ pub async fn an_identity_stays_and_is_of_one_object(fixture: &dyn Fixture) {
 pub async fn only_volumes_on_the_array_are_held(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let volume = case.source_volume(b"data").await;
-    let driver = fixture.driver();
-    assert!(driver.holds(fixture.source_array(), &volume).await.unwrap());
-    assert!(!driver.holds(fixture.target_array(), &volume).await.unwrap());
-    assert!(
-        !driver
-            .holds(fixture.source_array(), &new_volume())
-            .await
-            .unwrap()
-    );
+    let driver = here(fixture);
+    let (source, target) = (fixture.source_array(), fixture.target_array());
+    let held = async |array: &str, volume: &VolumeId| {
+        driver.identity(array, volume).await.unwrap().is_some()
+    };
+    assert!(held(source, &volume).await);
+    assert!(!held(target, &volume).await);
+    assert!(!held(source, &new_volume()).await);
     driver.check(fixture.source_array()).await.unwrap();
     driver.check(fixture.target_array()).await.unwrap();
 }
@@ -488,11 +503,10 @@ pub async fn only_volumes_on_the_array_are_held(fixture: &dyn Fixture) {
 pub async fn unknown_arrays_are_refused(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let driver = fixture.driver();
+    let driver = here(fixture);
     for unknown in ["mock://nowhere", "other://array", "", "mock://../etc"] {
         let message = refused_message(driver.check(unknown).await);
         assert!(message.contains(fixture.target_array()), "{message}");
-        refused_message(driver.holds(unknown, &volume).await);
         refused_message(driver.identity(unknown, &volume).await);
         let lost = Replication {
             target_array: unknown.to_owned(),
@@ -510,14 +524,14 @@ pub async fn one_array_as_source_and_target_is_refused(fixture: &dyn Fixture) {
         target_array: case.replication.source_array.clone(),
         ..case.replication.clone()
     };
-    refused_calls(fixture.driver(), &same, &point, &volume, &case.operation).await;
+    refused_calls(here(fixture), &same, &point, &volume, &case.operation).await;
 }
 
 /// Ids come from clouds and requests; none may become a path or a name of another kind.
 pub async fn ids_that_lead_elsewhere_are_refused(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let driver = fixture.driver();
+    let driver = here(fixture);
     let long = "x".repeat(300);
     for unsafe_id in [
         "",
@@ -533,28 +547,27 @@ pub async fn ids_that_lead_elsewhere_are_refused(fixture: &dyn Fixture) {
         &long,
     ] {
         let bad = VolumeId::new(unsafe_id);
-        refused_message(driver.holds(fixture.source_array(), &bad).await);
         refused_message(driver.identity(fixture.source_array(), &bad).await);
         refused_calls(driver, &case.replication, &point, &bad, &case.operation).await;
         refused_message(case.discard(&volume, Some(&bad)).await);
         let operation = OperationId::new(unsafe_id);
         refused_calls(driver, &case.replication, &point, &volume, &operation).await;
-        refused_message(driver.release(&case.replication, &operation).await);
+        refused_message(driver.forget(&case.replication, &[], &operation).await);
         let bad_point = RecoveryPointId::new(unsafe_id);
         refused_message(case.promote(&bad_point, &volume).await);
         let bad_group = Replication {
             group_id: GroupId::new(unsafe_id),
             ..case.replication.clone()
         };
-        refused_message(driver.recovery_points(&bad_group).await);
-        refused_message(driver.release(&bad_group, &case.operation).await);
+        refused_message(driver.recovery_points(&bad_group, &[]).await);
+        refused_message(driver.forget(&bad_group, &[], &case.operation).await);
         let promoted = driver.promote(&bad_group, &point, &volume, &case.operation);
         refused_message(promoted.await);
     }
 }
 
 async fn refused_calls(
-    driver: &dyn StorageDriver,
+    driver: Patient<'_>,
     replication: &Replication,
     point: &RecoveryPointId,
     volume: &VolumeId,
@@ -610,15 +623,18 @@ impl<'a> Case<'a> {
     }
 
     async fn replicate(&self, volumes: &[VolumeId]) -> Result<RecoveryPoint, StorageError> {
-        let driver = self.fixture.driver();
+        let driver = here(self.fixture);
         driver
             .replicate(&self.replication, volumes, &self.operation)
             .await
     }
 
     async fn points(&self) -> Vec<RecoveryPoint> {
-        let driver = self.fixture.driver();
-        driver.recovery_points(&self.replication).await.unwrap()
+        let driver = here(self.fixture);
+        driver
+            .recovery_points(&self.replication, &[])
+            .await
+            .unwrap()
     }
 
     async fn promote(
@@ -626,7 +642,7 @@ impl<'a> Case<'a> {
         point: &RecoveryPointId,
         volume: &VolumeId,
     ) -> Result<String, StorageError> {
-        let driver = self.fixture.driver();
+        let driver = here(self.fixture);
         driver
             .promote(&self.replication, point, volume, &self.operation)
             .await
@@ -638,7 +654,7 @@ impl<'a> Case<'a> {
         volume: &VolumeId,
         managed_as: Option<&VolumeId>,
     ) -> Result<(), StorageError> {
-        let driver = self.fixture.driver();
+        let driver = here(self.fixture);
         driver
             .discard_promoted(&self.replication, volume, &self.operation, managed_as)
             .await
@@ -656,7 +672,7 @@ fn new_operation() -> OperationId {
 #[track_caller]
 fn refused_message<T: std::fmt::Debug>(outcome: Result<T, StorageError>) -> String {
     match outcome {
-        Err(refused @ StorageError::Refused { .. }) => refused.to_string(),
+        Err(refused) if !refused.kind.may_pass() => refused.to_string(),
         other => panic!("should be refused, was {other:?}"),
     }
 }

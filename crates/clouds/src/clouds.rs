@@ -35,6 +35,7 @@ use protector_core::runbook::resource::ResourceKind;
 use protector_core::server_group::ServerGroup;
 use protector_core::site::Site;
 use protector_core::site::SiteScope;
+use protector_core::storage::CinderVolume;
 use protector_openstack::compute::NovaFlavor;
 use protector_openstack::network::FloatingIp;
 use protector_openstack::network::SecurityGroup;
@@ -155,6 +156,22 @@ pub struct FoundVolume {
     pub description: Option<String>,
     /// Whether Cinder lets a server boot from it.
     pub bootable: Option<bool>,
+    /// The id in its object's name, where Cinder shows it and it is another one.
+    pub name_id: Option<VolumeId>,
+    /// Its `host@backend#pool`, where Cinder shows it.
+    pub host: Option<String>,
+}
+
+impl FoundVolume {
+    /// All that leads its array to the object behind it.
+    pub fn in_cinder(&self) -> CinderVolume {
+        CinderVolume {
+            id: self.id.clone(),
+            name_id: self.name_id.clone(),
+            host: self.host.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
 }
 
 /// A volume type as an administrator sees it.

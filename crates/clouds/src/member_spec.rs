@@ -38,6 +38,8 @@ pub fn protected_volumes(
                 bootable: volume.bootable,
                 volume_type: volume.volume_type_id.clone(),
                 tag: place.tag.clone(),
+                name_id: volume.name_id.clone(),
+                host: volume.host.clone(),
             })
         })
         .collect()

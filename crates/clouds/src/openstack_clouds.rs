@@ -261,6 +261,8 @@ impl CloudReadings for OpenStackClouds {
             metadata: volume.metadata,
             description: volume.description.filter(|text| !text.is_empty()),
             bootable: Some(volume.bootable),
+            name_id: volume.name_id,
+            host: volume.host,
             image_properties: volume
                 .volume_image_metadata
                 .into_iter()

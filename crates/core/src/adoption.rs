@@ -369,6 +369,8 @@ mod tests {
                 bootable: None,
                 volume_type: None,
                 tag: None,
+                name_id: None,
+                host: None,
             }],
             earlier: vec![],
             created_at: DateTime::UNIX_EPOCH,

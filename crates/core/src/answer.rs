@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 
 /// Why something is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,10 @@ impl fmt::Display for Silence {
 impl From<StorageError> for Silence {
     fn from(error: StorageError) -> Self {
         let why = error.to_string();
-        match error {
-            StorageError::Unavailable { .. } => Self::Unreachable(why),
-            StorageError::Refused { .. } => Self::Refused(why),
+        match error.kind {
+            StorageErrorKind::Unavailable => Self::Unreachable(why),
+            StorageErrorKind::Busy | StorageErrorKind::NotYet => Self::NotTold(why),
+            _ => Self::Refused(why),
         }
     }
 }

@@ -1156,6 +1156,8 @@ fn volume(id: &str, boot: bool) -> ProtectedVolume {
         bootable: None,
         volume_type: None,
         tag: None,
+        name_id: None,
+        host: None,
     }
 }
 

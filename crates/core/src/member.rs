@@ -13,6 +13,7 @@ use crate::{
     id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
     qos_policy::QosPolicy,
     server_group::ServerGroup,
+    storage::CinderVolume,
 };
 
 /// Whether a member can be recovered.
@@ -127,6 +128,8 @@ impl Member {
                 || volume.clone(),
                 |was| ProtectedVolume {
                     volume_type: volume.volume_type.clone(),
+                    name_id: volume.name_id.clone(),
+                    host: volume.host.clone(),
                     ..was.clone()
                 },
             )
@@ -585,9 +588,25 @@ pub struct ProtectedVolume {
     /// The tag by which its guest finds it in the metadata service (Nova 2.70).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// The id in its object's name, where that is another one (`os-vol-mig-status-attr:name_id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_id: Option<VolumeId>,
+    /// Cinder's `host@backend#pool`, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl ProtectedVolume {
+    /// All that leads its array to the object behind it.
+    pub fn in_cinder(&self) -> CinderVolume {
+        CinderVolume {
+            id: self.id.clone(),
+            name_id: self.name_id.clone(),
+            host: self.host.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+
     /// Whether a server can boot from its copy.
     pub fn copy_is_bootable(&self) -> bool {
         self.boot || self.bootable.unwrap_or_default()

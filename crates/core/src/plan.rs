@@ -18,7 +18,7 @@ use crate::{
     member_settings::ServerSettings,
     recovery_plan::{RecoveryPlan, UserDataOnCopy},
     site::SiteScope,
-    storage::Replication,
+    storage::{CinderVolume, Replication},
 };
 
 /// The plan of an operation. Stored as JSON with it.
@@ -328,6 +328,13 @@ impl Plan {
             interrupted,
             ..self
         }
+    }
+
+    /// All its volumes, as their array finds them.
+    pub fn volumes_in_cinder(&self) -> Vec<CinderVolume> {
+        self.volumes()
+            .map(|(_, volume)| volume.in_cinder())
+            .collect()
     }
 
     /// The replication that the plan moves its group along.

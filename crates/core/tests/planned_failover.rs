@@ -123,6 +123,8 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 bootable: None,
                 volume_type: None,
                 tag: None,
+                name_id: None,
+                host: None,
             })
             .collect(),
         earlier: vec![],

@@ -45,6 +45,8 @@ fn volume(id: &str) -> ProtectedVolume {
         bootable: None,
         volume_type: None,
         tag: None,
+        name_id: None,
+        host: None,
     }
 }
 

@@ -55,6 +55,8 @@ fn plan() -> Plan {
         bootable: None,
         volume_type: None,
         tag: None,
+        name_id: None,
+        host: None,
     };
     let member = Member {
         id: "member".into(),

@@ -212,6 +212,8 @@ fn volume() -> ProtectedVolume {
         bootable: Some(true),
         volume_type: Some("type-a".to_owned()),
         tag: Some("data".to_owned()),
+        name_id: Some("volume-0".into()),
+        host: Some("host-a@backend#pool".to_owned()),
     }
 }
 

@@ -87,6 +87,8 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 bootable: None,
                 volume_type: None,
                 tag: None,
+                name_id: None,
+                host: None,
             })
             .collect(),
         earlier: vec![],

@@ -60,9 +60,9 @@ impl StepError {
 
 /// What an array's error means for a step.
 pub(crate) fn storage_stop(error: StorageError) -> StepError {
-    StepError::Fault(match &error {
-        StorageError::Unavailable { .. } => StepFailure::passing(&error),
-        StorageError::Refused { .. } => StepFailure::last(Code::Refused, &error),
+    StepError::Fault(match error.kind.may_pass() {
+        true => StepFailure::passing(&error),
+        false => StepFailure::last(Code::Refused, &error),
     })
 }
 

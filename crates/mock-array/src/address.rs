@@ -16,6 +16,8 @@ use protector_core::{
 use crate::blocking;
 
 const SCHEME: &str = "mock://";
+/// What Cinder puts before a volume's id in the name of its object.
+pub(crate) const CINDER_PREFIX: &str = "volume-";
 const LONGEST_ID: usize = 100;
 
 /// The arrays of the configuration, by name.
@@ -122,10 +124,7 @@ impl Array {
 
     /// The error for what may pass: asked again, the array may answer.
     pub(crate) fn unavailable(&self, message: impl Display) -> StorageError {
-        StorageError::Unavailable {
-            array: self.address(),
-            message: message.to_string(),
-        }
+        StorageError::unavailable(self.address(), message)
     }
 
     /// The error for what will not pass by itself.
@@ -159,7 +158,8 @@ impl Array {
 
     /// The name under which Cinder keeps `volume`.
     pub(crate) fn cinder_name(&self, volume: &VolumeId) -> Result<String, StorageError> {
-        Ok(format!("volume-{}", self.safe("volume", volume.as_str())?))
+        let volume = self.safe("volume", volume.as_str())?;
+        Ok(format!("{CINDER_PREFIX}{volume}"))
     }
 
     /// The name under which `operation` promotes `volume`.
@@ -176,10 +176,7 @@ impl Array {
 }
 
 fn refused(array: &str, message: impl Display) -> StorageError {
-    StorageError::Refused {
-        array: array.to_owned(),
-        message: message.to_string(),
-    }
+    StorageError::refused(array, message)
 }
 
 fn is_safe(id: &str) -> bool {

@@ -2,10 +2,7 @@
 
 use std::{future::Future, pin::pin, task::Poll};
 
-use protector_core::{
-    id::OperationId,
-    storage::{Replication, StorageDriver},
-};
+use protector_core::{id::OperationId, storage::Replication};
 
 use crate::site_fixture::{Sites, operation};
 
@@ -29,12 +26,16 @@ async fn replication_cut_off_anywhere_is_repeated() {
     let volumes = [sites.volume(&[1; 300_000]), sites.volume(b"two")];
     for polls in 0.. {
         let (replication, operation) = (sites.replication(), operation());
-        let call = sites.here.replicate(&replication, &volumes, &operation);
+        let call = sites.here().replicate(&replication, &volumes, &operation);
         let ended = cut_off(call, polls).await;
 
         let point = repeat_replication(&sites, &replication, &volumes, &operation).await;
 
-        let listed = sites.there.recovery_points(&replication).await.unwrap();
+        let listed = sites
+            .there()
+            .recovery_points(&replication, &[])
+            .await
+            .unwrap();
         assert_eq!(
             listed,
             std::slice::from_ref(&point),
@@ -57,7 +58,7 @@ async fn repeat_replication(
     volumes: &[protector_core::id::VolumeId],
     operation: &OperationId,
 ) -> protector_core::storage::RecoveryPoint {
-    let driver = &sites.there;
+    let driver = sites.there();
     driver
         .replicate(replication, volumes, operation)
         .await
@@ -71,19 +72,19 @@ async fn promotion_cut_off_anywhere_is_repeated() {
     let volume = sites.volume(&bytes);
     let volumes = [volume.clone()];
     let point = sites
-        .here
+        .here()
         .replicate(&replication, &volumes, &operation())
         .await
         .unwrap();
     for polls in 0.. {
         let operation = operation();
         let call = sites
-            .here
+            .here()
             .promote(&replication, &point.id, &volume, &operation);
         let ended = cut_off(call, polls).await;
 
         let again = sites
-            .there
+            .there()
             .promote(&replication, &point.id, &volume, &operation);
         let name = again.await.unwrap().source_name;
 
@@ -95,7 +96,7 @@ async fn promotion_cut_off_anywhere_is_repeated() {
         assert_eq!(sites.staged(), 0, "cut off after {polls}");
         assert!(std::fs::read(sites.target().join(&name)).unwrap() == bytes);
         let discarded = sites
-            .there
+            .there()
             .discard_promoted(&replication, &volume, &operation, None);
         discarded.await.unwrap();
         if ended {
@@ -111,18 +112,18 @@ async fn a_promotion_cut_off_anywhere_can_be_discarded() {
     let volume = sites.volume(&[5; 300_000]);
     let volumes = [volume.clone()];
     let point = sites
-        .here
+        .here()
         .replicate(&replication, &volumes, &operation())
         .await
         .unwrap();
     for polls in 0.. {
         let operation = operation();
         let call = sites
-            .here
+            .here()
             .promote(&replication, &point.id, &volume, &operation);
         let ended = cut_off(call, polls).await;
         let discarded = sites
-            .there
+            .there()
             .discard_promoted(&replication, &volume, &operation, None);
         discarded.await.unwrap();
         assert!(sites.listed().is_empty(), "cut off after {polls}");
@@ -140,22 +141,22 @@ async fn a_discard_cut_off_anywhere_is_repeated() {
     let volume = sites.volume(b"data");
     let volumes = [volume.clone()];
     let point = sites
-        .here
+        .here()
         .replicate(&replication, &volumes, &operation())
         .await
         .unwrap();
     for polls in 0.. {
         let operation = operation();
         let made = sites
-            .here
+            .here()
             .promote(&replication, &point.id, &volume, &operation);
         made.await.unwrap();
         let call = sites
-            .here
+            .here()
             .discard_promoted(&replication, &volume, &operation, None);
         let ended = cut_off(call, polls).await;
         let again = sites
-            .there
+            .there()
             .discard_promoted(&replication, &volume, &operation, None);
         again.await.unwrap();
         assert!(sites.listed().is_empty(), "cut off after {polls}");

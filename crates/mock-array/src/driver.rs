@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
-        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
-        Written,
+        ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, Consistency,
+        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind, PromotionMode,
+        RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack, Written,
     },
 };
 use rustix::fs::{Access, access};
@@ -40,7 +41,7 @@ pub struct MockStorageDriver {
 impl MockStorageDriver {
     /// Opens the arrays, absolute directories by name, and the SQLite file `catalogue` in which the driver keeps what
     /// it made; makes that file and its directory if need be. The arrays themselves need not be there yet: see
-    /// [`StorageDriver::check`].
+    /// [`ArrayObjects::check`].
     ///
     /// # Errors
     ///
@@ -52,12 +53,12 @@ impl MockStorageDriver {
     ) -> Result<Self, StorageError> {
         let arrays = Arrays::new(arrays)?;
         let opened = Catalogue::open(catalogue).await;
-        let catalogue = opened.map_err(|error| StorageError::Unavailable {
-            array: "mock".to_owned(),
-            message: format!(
+        let catalogue = opened.map_err(|error| {
+            let what = format!(
                 "the catalogue {} cannot be opened: {error}",
                 catalogue.display()
-            ),
+            );
+            StorageError::unavailable("mock", what)
         })?;
         Ok(Self { arrays, catalogue })
     }
@@ -86,7 +87,7 @@ impl MockStorageDriver {
 }
 
 #[async_trait]
-impl StorageDriver for MockStorageDriver {
+impl ArrayObjects for MockStorageDriver {
     async fn check(&self, array: &str) -> Result<(), StorageError> {
         let array = self.arrays.find(array)?;
         let directory = array.directory.clone();
@@ -100,54 +101,184 @@ impl StorageDriver for MockStorageDriver {
         answer.map_err(|error| array.unavailable(format!("catalogue: {error}")))
     }
 
-    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
-        Ok(self.serial(array, volume).await?.is_some())
+    async fn locate(
+        &self,
+        array: &str,
+        volume: &CinderVolume,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        let found_on = array.to_owned();
+        let array = self.arrays.find(array)?;
+        let name = array.cinder_name(volume.name_id())?;
+        let asked = array.clone();
+        let found = blocking::quick(&array, "looking for a volume", move || {
+            serial_on(&asked, &name)?
+                .map(|serial| Ok((identity_of(&asked)?, serial)))
+                .transpose()
+        });
+        Ok(found.await?.map(|(scope, serial)| BackendObject {
+            found_on,
+            scope,
+            serial,
+        }))
     }
 
+    async fn relation(
+        &self,
+        one: &BackendObject,
+        other: &BackendObject,
+    ) -> Result<Relation, StorageError> {
+        match (&one.scope, &one.serial) == (&other.scope, &other.serial) {
+            true => Ok(Relation::Same),
+            false => Ok(Relation::Distinct),
+        }
+    }
+}
+
+#[async_trait]
+impl GroupReplication for MockStorageDriver {
+    fn capabilities(&self, replication: &Replication) -> Result<Capabilities, StorageError> {
+        self.arrays.find(&replication.source_array)?;
+        self.arrays.find(&replication.target_array)?;
+        Ok(Capabilities {
+            driver: "MockStorageDriver".to_owned(),
+            promotion: PromotionKind::Copy,
+            consistency: Consistency::GroupWhenQuiet,
+            recovery_points: PointsKept::Several,
+            way_back: WayBack::Full,
+            fences_source: false,
+            test_clone: true,
+            linked_deletion: false,
+            names_follow: false,
+            notes: vec!["its arrays are directories of this host: for trying protector".to_owned()],
+        })
+    }
+
+    async fn findings(&self, replication: &Replication) -> Result<Vec<String>, StorageError> {
+        self.check(&replication.source_array).await?;
+        self.check(&replication.target_array).await?;
+        self.arrays.pair(replication).await?;
+        Ok(Vec::new())
+    }
+
+    /// Nothing is replicated but by [`GroupReplication::replicate`], which is told the volumes.
+    async fn protect(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.arrays.pair(replication).await?;
+        Ok(ArrayProgress::Done(()))
+    }
+
+    async fn unprotect(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.arrays.pair(replication).await?;
+        Ok(ArrayProgress::Done(()))
+    }
+
+    /// Copies files for as long as that takes: its arrays hold what a demonstration needs.
     async fn replicate(
         &self,
         replication: &Replication,
-        volumes: &[VolumeId],
+        volumes: &[CinderVolume],
         operation: &OperationId,
-    ) -> Result<RecoveryPoint, StorageError> {
-        self.points(replication)
-            .await?
-            .make(replication, volumes, operation)
-            .await
+    ) -> Result<ArrayProgress<RecoveryPoint>, StorageError> {
+        let points = self.points(replication).await?;
+        let point = points.make(replication, volumes, operation).await?;
+        Ok(ArrayProgress::Done(point))
     }
 
     async fn recovery_points(
         &self,
         replication: &Replication,
+        _volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
         self.points(replication).await?.list().await
     }
 
+    async fn forget(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.points(replication)
+            .await?
+            .forget(replication, operation)
+            .await
+    }
+}
+
+#[async_trait]
+impl GroupFailover for MockStorageDriver {
+    async fn fence(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let what = "a directory cannot be kept from being written to";
+        Err(StorageError::unsupported(&replication.source_array, what))
+    }
+
+    async fn unfence(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.arrays.find(&replication.source_array)?;
+        Ok(ArrayProgress::Done(()))
+    }
+
+    /// The point holds whole copies, so it is the same with the source and without.
     async fn promote(
         &self,
         replication: &Replication,
         point: &RecoveryPointId,
-        volume: &VolumeId,
+        volumes: &[CinderVolume],
+        _mode: PromotionMode,
         operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
-        let (promotion, scope) = self.promotion(replication, volume, operation).await?;
-        promotion.make(&scope, point).await
+    ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
+        let mut promoted = Vec::with_capacity(volumes.len());
+        for volume in volumes {
+            let made = self.promote_one(replication, point, volume, operation);
+            promoted.push(made.await?);
+        }
+        Ok(ArrayProgress::Done(promoted))
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let pair = self.arrays.pair(replication).await?;
+        Promotion::new(&self.catalogue, pair.target, &volume.id, operation)?
+            .discard(managed_as)
+            .await
+            .map(ArrayProgress::Done)
     }
 
     async fn written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
-        let (promotion, scope) = self.promotion(replication, volume, operation).await?;
+        let (promotion, scope) = self.promotion(replication, &volume.id, operation).await?;
         promotion.written_since(&scope).await
     }
 
     async fn original_written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         self.points(replication)
@@ -156,77 +287,53 @@ impl StorageDriver for MockStorageDriver {
             .await
     }
 
-    async fn discard_promoted(
+    /// What came back is a directory like any other: the next replication takes whole copies of the other one.
+    async fn resync(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
-        operation: &OperationId,
-        managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        let pair = self.arrays.pair(replication).await?;
-        Promotion::new(&self.catalogue, pair.target, volume, operation)?
-            .discard(managed_as)
-            .await
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.arrays.pair(replication).await?;
+        Ok(ArrayProgress::Done(()))
     }
+}
 
+#[async_trait]
+impl TestClones for MockStorageDriver {
     /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
     async fn clone_point(
         &self,
         replication: &Replication,
         point: &RecoveryPointId,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
-        self.promote(replication, point, volume, operation).await
+    ) -> Result<ArrayProgress<PromotedVolume>, StorageError> {
+        let made = self.promote_one(replication, point, volume, operation);
+        made.await.map(ArrayProgress::Done)
     }
 
     async fn discard_clone(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<ArrayProgress<()>, StorageError> {
         self.discard_promoted(replication, volume, operation, managed_as)
             .await
-    }
-
-    async fn release(
-        &self,
-        replication: &Replication,
-        operation: &OperationId,
-    ) -> Result<(), StorageError> {
-        self.points(replication)
-            .await?
-            .release(replication, operation)
-            .await
-    }
-
-    async fn identity(
-        &self,
-        array: &str,
-        volume: &VolumeId,
-    ) -> Result<Option<BackendObject>, StorageError> {
-        let Some(serial) = self.serial(array, volume).await? else {
-            return Ok(None);
-        };
-        let array = self.arrays.find(array)?;
-        let asked = array.clone();
-        let doing = "reading the array's identity";
-        let identity = blocking::quick(&array, doing, move || identity_of(&asked)).await?;
-        Ok(Some(BackendObject {
-            array: identity,
-            serial,
-        }))
     }
 }
 
 impl MockStorageDriver {
-    async fn serial(&self, array: &str, volume: &VolumeId) -> Result<Option<String>, StorageError> {
-        let array = self.arrays.find(array)?;
-        let name = array.cinder_name(volume)?;
-        let asked = array.clone();
-        let doing = "looking for a volume";
-        blocking::quick(&array, doing, move || serial_on(&asked, &name)).await
+    async fn promote_one(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        let (promotion, scope) = self.promotion(replication, &volume.id, operation).await?;
+        promotion.make(&scope, point).await
     }
 }

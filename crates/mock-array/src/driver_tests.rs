@@ -7,9 +7,10 @@ use std::{
     path::PathBuf,
 };
 
+use protector_array::conformance::Patient;
 use protector_core::{
     id::VolumeId,
-    storage::{RecoveryPoint, Replication, StorageDriver, StorageError},
+    storage::{RecoveryPoint, Relation, Replication, StorageError, StorageErrorKind},
 };
 use sea_orm::{ConnectionTrait, Database};
 
@@ -64,7 +65,7 @@ async fn replicate(
 ) -> Result<RecoveryPoint, StorageError> {
     let volumes = [volume.clone()];
     sites
-        .here
+        .here()
         .replicate(replication, &volumes, &operation())
         .await
 }
@@ -91,7 +92,7 @@ async fn a_promoted_volume_has_the_size_holes_and_mode_of_the_source() {
     let point = replicate(&sites, &replication, &volume).await.unwrap();
     let operation = operation();
     let promoted = sites
-        .here
+        .here()
         .promote(&replication, &point.id, &volume, &operation);
     let name = promoted.await.unwrap().source_name;
     let bare = operation.as_str().strip_prefix("op-").unwrap();
@@ -111,7 +112,7 @@ async fn three_points_stay_and_those_promoted_from() {
     let first = replicate(&sites, &replication, &volume).await.unwrap();
     let (group, promoter) = (&replication.group_id, operation());
     let promoted = sites
-        .here
+        .here()
         .promote(&replication, &first.id, &volume, &promoter);
     promoted.await.unwrap();
     let mut points = vec![first.clone()];
@@ -121,16 +122,24 @@ async fn three_points_stay_and_those_promoted_from() {
     points.reverse();
     let kept: Vec<_> = points[..3].iter().chain([&first]).cloned().collect();
     assert_eq!(
-        sites.here.recovery_points(&replication).await.unwrap(),
+        sites
+            .here()
+            .recovery_points(&replication, &[])
+            .await
+            .unwrap(),
         kept
     );
     assert_eq!(sites.point_directories(group).len(), 4);
     let discarded = sites
-        .here
+        .here()
         .discard_promoted(&replication, &volume, &promoter, None);
     discarded.await.unwrap();
     replicate(&sites, &replication, &volume).await.unwrap();
-    let listed = sites.here.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .here()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 3);
     assert_eq!(sites.point_directories(group).len(), 3);
 }
@@ -153,11 +162,19 @@ async fn a_point_left_half_made_is_not_listed_and_is_swept() {
         ),
     )
     .await;
-    let listed = sites.here.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .here()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed, [first]);
     replicate(&sites, &replication, &volume).await.unwrap();
     assert!(!half.exists());
-    let listed = sites.here.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .here()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 2);
 }
 
@@ -166,15 +183,23 @@ async fn a_point_without_its_files_is_not_offered_and_made_again() {
     let sites = Sites::new().await;
     let replication = sites.replication();
     let (volumes, operation) = ([sites.volume(b"data")], operation());
-    let made = sites.here.replicate(&replication, &volumes, &operation);
+    let made = sites.here().replicate(&replication, &volumes, &operation);
     let lost = made.await.unwrap();
     fs::remove_dir_all(sites.target().join(".replica")).unwrap();
-    let listed = sites.here.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .here()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed, []);
-    let made = sites.here.replicate(&replication, &volumes, &operation);
+    let made = sites.here().replicate(&replication, &volumes, &operation);
     let again = made.await.unwrap();
     assert_ne!(lost.id, again.id);
-    let listed = sites.here.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .here()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed, [again]);
 }
 
@@ -193,11 +218,11 @@ async fn a_damaged_replica_is_not_promoted() {
     fs::write(replica, b"Data").unwrap();
     let operation = operation();
     let promoted = sites
-        .here
+        .here()
         .promote(&replication, &point.id, &volume, &operation);
     let error = promoted.await.unwrap_err();
     assert!(
-        matches!(&error, StorageError::Refused { message, .. } if message.contains("checksum")),
+        error.kind == StorageErrorKind::Refused && error.message.contains("checksum"),
         "{error}"
     );
     assert!(sites.listed().is_empty());
@@ -212,7 +237,7 @@ async fn a_copy_that_was_complete_but_not_named_is_named() {
     let point = replicate(&sites, &replication, &volume).await.unwrap();
     let operation = operation();
     let promoted = sites
-        .here
+        .here()
         .promote(&replication, &point.id, &volume, &operation);
     let name = promoted.await.unwrap().source_name;
     let object = sites.target().join(&name);
@@ -221,7 +246,7 @@ async fn a_copy_that_was_complete_but_not_named_is_named() {
     fs::rename(&object, staging).unwrap();
     execute(&sites, "UPDATE promotions SET staged = 'half'").await;
     let again = sites
-        .there
+        .there()
         .promote(&replication, &point.id, &volume, &operation);
     assert_eq!(again.await.unwrap().source_name, name);
     assert_eq!(object.metadata().unwrap().ino(), inode);
@@ -235,20 +260,28 @@ async fn the_source_may_be_gone_when_the_target_is_promoted() {
     let volume = sites.volume(b"data");
     let point = replicate(&sites, &replication, &volume).await.unwrap();
     fs::remove_dir_all(sites.source()).unwrap();
-    let listed = sites.there.recovery_points(&replication).await.unwrap();
+    let listed = sites
+        .there()
+        .recovery_points(&replication, &[])
+        .await
+        .unwrap();
     assert_eq!(listed, std::slice::from_ref(&point));
     let operation = operation();
     let promoted = sites
-        .there
+        .there()
         .promote(&replication, &point.id, &volume, &operation);
     promoted.await.unwrap();
-    let error = sites.here.identity("mock://array-a", &volume).await;
-    assert!(matches!(error, Err(StorageError::Unavailable { .. })));
-    let error = sites.here.holds("mock://array-a", &volume).await;
-    assert!(matches!(error, Err(StorageError::Unavailable { .. })));
-    let error = sites.here.check("mock://array-a").await;
-    assert!(matches!(error, Err(StorageError::Unavailable { .. })));
-    sites.here.check("mock://array-b").await.unwrap();
+    let error = sites.here().identity("mock://array-a", &volume).await;
+    assert_eq!(
+        error.err().map(|error| error.kind),
+        Some(StorageErrorKind::Unavailable)
+    );
+    let error = sites.here().check("mock://array-a").await;
+    assert_eq!(
+        error.err().map(|error| error.kind),
+        Some(StorageErrorKind::Unavailable)
+    );
+    sites.here().check("mock://array-b").await.unwrap();
 }
 
 #[tokio::test]
@@ -258,11 +291,12 @@ async fn a_new_process_finds_what_the_old_one_made() {
     let volume = sites.volume(b"data");
     let point = replicate(&sites, &replication, &volume).await.unwrap();
     let later = sites.open_another().await;
+    let later = Patient(&later);
     assert_eq!(
-        later.recovery_points(&replication).await.unwrap(),
+        later.recovery_points(&replication, &[]).await.unwrap(),
         std::slice::from_ref(&point)
     );
-    let before = sites.here.identity("mock://array-a", &volume).await;
+    let before = sites.here().identity("mock://array-a", &volume).await;
     assert_eq!(before, later.identity("mock://array-a", &volume).await);
 }
 
@@ -272,7 +306,7 @@ async fn many_groups_replicate_and_promote_at_once() {
     let groups: Vec<_> = (0..8u8)
         .map(|n| (sites.replication(), sites.volume(&[n + 1; 70_000])))
         .collect();
-    let drivers = [&sites.here, &sites.there];
+    let drivers = [sites.here(), sites.there()];
     let work = groups.iter().enumerate().map(|(n, (replication, volume))| {
         let (driver, other) = (drivers[n % 2], drivers[(n + 1) % 2]);
         async move {
@@ -303,10 +337,13 @@ async fn one_directory_under_two_names_is_one_array() {
     ]);
     let catalogue = directory.path().join("catalogue.sqlite");
     let driver = MockStorageDriver::open(&catalogue, arrays).await.unwrap();
+    let driver = Patient(&driver);
     let volume = VolumeId::from("1");
+    let here = driver.identity("mock://a", &volume).await.unwrap().unwrap();
+    let there = driver.identity("mock://b", &volume).await.unwrap().unwrap();
     assert_eq!(
-        driver.identity("mock://a", &volume).await.unwrap(),
-        driver.identity("mock://b", &volume).await.unwrap()
+        driver.relation(&here, &there).await.unwrap(),
+        Relation::Same
     );
     let replication = Replication {
         group_id: "g".into(),
@@ -316,7 +353,10 @@ async fn one_directory_under_two_names_is_one_array() {
     let refused = driver
         .replicate(&replication, &[volume], &"op-1".into())
         .await;
-    assert!(matches!(refused, Err(StorageError::Refused { .. })));
+    assert_eq!(
+        refused.err().map(|error| error.kind),
+        Some(StorageErrorKind::Refused)
+    );
 }
 
 #[tokio::test]
@@ -325,7 +365,10 @@ async fn a_configuration_that_cannot_work_is_refused() {
     for (name, path) in [("a", PathBuf::from("relative")), ("a/b", "/tmp".into())] {
         let arrays = BTreeMap::from([(name.to_owned(), path)]);
         let opened = MockStorageDriver::open(&directory.path().join("c"), arrays).await;
-        assert!(matches!(opened, Err(StorageError::Refused { .. })));
+        assert_eq!(
+            opened.err().map(|error| error.kind),
+            Some(StorageErrorKind::Refused)
+        );
     }
     fs::write(
         directory.path().join("file"),
@@ -333,5 +376,8 @@ async fn a_configuration_that_cannot_work_is_refused() {
     )
     .unwrap();
     let opened = MockStorageDriver::open(&directory.path().join("file/c"), BTreeMap::new()).await;
-    assert!(matches!(opened, Err(StorageError::Unavailable { .. })));
+    assert_eq!(
+        opened.err().map(|error| error.kind),
+        Some(StorageErrorKind::Unavailable)
+    );
 }

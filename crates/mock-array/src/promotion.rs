@@ -7,11 +7,11 @@ use std::{io, path::PathBuf};
 
 use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
-    storage::{PromotedVolume, StorageError, Written},
+    storage::{BackendObject, PromotedVolume, PromotionKind, StorageError, Written},
 };
 
 use crate::{
-    address::Array,
+    address::{Array, CINDER_PREFIX},
     blocking,
     catalogue::{
         Catalogue,
@@ -21,7 +21,10 @@ use crate::{
     },
     comparison::{Replica, compare},
     lock::{self, HeldLock},
-    object::{name_of, publish, random_name, remove, serial, serial_at, serial_on, sync_directory},
+    object::{
+        identity_of, name_of, publish, random_name, remove, serial, serial_at, serial_on,
+        sync_directory,
+    },
     volume_file::{self, Contents, StopOnDrop},
 };
 
@@ -76,7 +79,7 @@ impl<'a> Promotion<'a> {
             match self.whereabouts(known).await? {
                 Whereabouts::OnArray(source_name) => {
                     self.remove_staged(known).await?;
-                    return Ok(PromotedVolume { source_name });
+                    return self.promoted(known, source_name).await;
                 }
                 Whereabouts::Staged => return self.publish(known).await,
                 Whereabouts::Gone => self.remove_staged(known).await?,
@@ -160,6 +163,30 @@ impl<'a> Promotion<'a> {
             }
         })
         .await
+    }
+
+    /// What is told of the object, which is called `source_name` now.
+    async fn promoted(
+        &self,
+        known: &promotion::Model,
+        source_name: String,
+    ) -> Result<PromotedVolume, StorageError> {
+        let array = self.target.clone();
+        let doing = "reading the array's identity";
+        let scope = blocking::quick(&self.target, doing, move || identity_of(&array)).await?;
+        Ok(PromotedVolume {
+            volume: VolumeId::new(self.key.volume.clone()),
+            object: BackendObject {
+                found_on: self.target.address(),
+                scope,
+                serial: known.serial.clone().unwrap_or_default(),
+            },
+            managed_as: source_name
+                .strip_prefix(CINDER_PREFIX)
+                .map(|id| VolumeId::new(id.to_owned())),
+            source_name,
+            kind: PromotionKind::Copy,
+        })
     }
 
     async fn see_name_is_free(&self) -> Result<(), StorageError> {
@@ -286,9 +313,7 @@ impl<'a> Promotion<'a> {
             return Err(self.name_is_taken());
         }
         self.remove_staged(known).await?;
-        Ok(PromotedVolume {
-            source_name: self.name.clone(),
-        })
+        self.promoted(known, self.name.clone()).await
     }
 
     async fn remove_object(

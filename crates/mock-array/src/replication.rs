@@ -11,7 +11,7 @@ use chrono::DateTime;
 use protector_core::{
     clock::{Clock, SystemClock},
     id::{OperationId, RecoveryPointId, VolumeId},
-    storage::{RecoveryPoint, Replication, StorageError, Written},
+    storage::{CinderVolume, RecoveryPoint, Replication, StorageError, Written},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -67,7 +67,7 @@ impl<'a> Points<'a> {
     pub(crate) async fn make(
         &self,
         replication: &Replication,
-        volumes: &[VolumeId],
+        volumes: &[CinderVolume],
         operation: &OperationId,
     ) -> Result<RecoveryPoint, StorageError> {
         let operation = self.pair.target.safe("operation", operation.as_str())?;
@@ -106,7 +106,7 @@ impl<'a> Points<'a> {
     /// volumes of a large group are compared side by side, and of a point that is let go of meanwhile nobody can tell.
     pub(crate) async fn original_written_since(
         &self,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         let operation = self.pair.target.safe("operation", operation.as_str())?;
@@ -114,8 +114,8 @@ impl<'a> Points<'a> {
             .pair
             .source
             .directory
-            .join(self.pair.source.cinder_name(volume)?);
-        let Some(replica) = self.replica_of(operation, volume).await? else {
+            .join(self.pair.source.cinder_name(volume.name_id())?);
+        let Some(replica) = self.replica_of(operation, &volume.id).await? else {
             return Ok(Written::Unknown {
                 why: format!("the recovery point of {operation} is not there any more"),
             });
@@ -151,8 +151,8 @@ impl<'a> Points<'a> {
             }))
     }
 
-    /// Lets go of what is kept for `operation`: see `StorageDriver::release`.
-    pub(crate) async fn release(
+    /// Lets go of what is kept for `operation`: see `GroupReplication::forget`.
+    pub(crate) async fn forget(
         &self,
         replication: &Replication,
         operation: &OperationId,
@@ -172,13 +172,13 @@ impl<'a> Points<'a> {
         self.prune(&held).await
     }
 
-    fn sources(&self, volumes: &[VolumeId]) -> Result<Vec<Source>, StorageError> {
+    fn sources(&self, volumes: &[CinderVolume]) -> Result<Vec<Source>, StorageError> {
         let once: BTreeSet<_> = volumes.iter().collect();
         once.into_iter()
             .map(|volume| {
-                let name = self.pair.source.cinder_name(volume)?;
+                let name = self.pair.source.cinder_name(volume.name_id())?;
                 Ok(Source {
-                    volume: volume.as_str().to_owned(),
+                    volume: volume.id.as_str().to_owned(),
                     path: self.pair.source.directory.join(name),
                 })
             })

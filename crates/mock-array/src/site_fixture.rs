@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use protector_array::conformance::Fixture;
+use protector_array::conformance::{Fixture, Patient};
 use protector_core::{
     id::{GroupId, OperationId, VolumeId},
     storage::{Replication, StorageDriver},
@@ -19,8 +19,8 @@ use crate::MockStorageDriver;
 
 pub(crate) struct Sites {
     directory: TempDir,
-    pub(crate) here: MockStorageDriver,
-    pub(crate) there: MockStorageDriver,
+    here: MockStorageDriver,
+    there: MockStorageDriver,
 }
 
 impl Sites {
@@ -35,6 +35,16 @@ impl Sites {
             here,
             there,
         }
+    }
+
+    /// The driver of this site's engine.
+    pub(crate) fn here(&self) -> Patient<'_> {
+        Patient(&self.here)
+    }
+
+    /// The driver of the other site's.
+    pub(crate) fn there(&self) -> Patient<'_> {
+        Patient(&self.there)
     }
 
     pub(crate) async fn open_another(&self) -> MockStorageDriver {

@@ -15,8 +15,9 @@ use protector_core::{
     clock::Clock,
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
-        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
-        Written,
+        ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, Consistency,
+        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind, PromotionMode,
+        RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack, Written,
     },
 };
 
@@ -101,10 +102,7 @@ impl SimArrays {
     fn answers(&self, array: &str) -> Result<(), StorageError> {
         match self.lost.load(Ordering::SeqCst) {
             false => Ok(()),
-            true => Err(StorageError::Unavailable {
-                array: array.to_owned(),
-                message: "connection refused".to_owned(),
-            }),
+            true => Err(StorageError::unavailable(array, "connection refused")),
         }
     }
 
@@ -122,10 +120,7 @@ impl SimArrays {
 }
 
 fn refused(array: &str, message: impl Into<String>) -> StorageError {
-    StorageError::Refused {
-        array: array.to_owned(),
-        message: message.into(),
-    }
+    StorageError::refused(array, message.into())
 }
 
 /// The name under which Cinder keeps a volume on the array.
@@ -163,21 +158,80 @@ fn written(object: &MemVolume, replica: &MemVolume, point: DateTime<Utc>) -> Wri
 }
 
 #[async_trait]
-impl StorageDriver for SimArrays {
+impl ArrayObjects for SimArrays {
     async fn check(&self, array: &str) -> Result<(), StorageError> {
         self.objects(array).map(drop)
     }
 
-    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
-        Ok(self.objects(array)?.contains_key(&cinder_name(volume)))
+    async fn locate(
+        &self,
+        array: &str,
+        volume: &CinderVolume,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        let name = cinder_name(volume.name_id());
+        let there = self.objects(array)?.contains_key(&name);
+        Ok(there.then(|| object(array, &name)))
+    }
+
+    async fn relation(
+        &self,
+        one: &BackendObject,
+        other: &BackendObject,
+    ) -> Result<Relation, StorageError> {
+        match (&one.scope, &one.serial) == (&other.scope, &other.serial) {
+            true => Ok(Relation::Same),
+            false => Ok(Relation::Distinct),
+        }
+    }
+}
+
+#[async_trait]
+impl GroupReplication for SimArrays {
+    fn capabilities(&self, _replication: &Replication) -> Result<Capabilities, StorageError> {
+        Ok(Capabilities {
+            driver: "simulated".to_owned(),
+            promotion: PromotionKind::Copy,
+            consistency: Consistency::Group,
+            recovery_points: PointsKept::Several,
+            way_back: WayBack::Full,
+            fences_source: false,
+            test_clone: true,
+            linked_deletion: false,
+            names_follow: false,
+            notes: Vec::new(),
+        })
+    }
+
+    async fn findings(&self, replication: &Replication) -> Result<Vec<String>, StorageError> {
+        self.check(&replication.source_array).await?;
+        self.check(&replication.target_array).await?;
+        Ok(Vec::new())
+    }
+
+    async fn protect(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.answers(&replication.source_array)?;
+        Ok(ArrayProgress::Done(()))
+    }
+
+    async fn unprotect(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.answers(&replication.source_array)?;
+        Ok(ArrayProgress::Done(()))
     }
 
     async fn replicate(
         &self,
         replication: &Replication,
-        volumes: &[VolumeId],
+        volumes: &[CinderVolume],
         operation: &OperationId,
-    ) -> Result<RecoveryPoint, StorageError> {
+    ) -> Result<ArrayProgress<RecoveryPoint>, StorageError> {
         let takes = *self
             .replication_takes
             .lock()
@@ -189,17 +243,17 @@ impl StorageDriver for SimArrays {
             .entry(replication.group_id.to_string())
             .or_default();
         if let Some(known) = points.iter().find(|point| point.operation == *operation) {
-            return Ok(known.point.clone());
+            return Ok(ArrayProgress::Done(known.point.clone()));
         }
         let array = &replication.source_array;
         let objects = self.objects(array)?;
         let copies = volumes
             .iter()
             .map(|volume| {
-                let object = objects.get(&cinder_name(volume));
+                let object = objects.get(&cinder_name(volume.name_id()));
                 object
-                    .map(|object| (volume.clone(), object.clone()))
-                    .ok_or_else(|| refused(array, format!("volume {volume} does not exist")))
+                    .map(|object| (volume.id.clone(), object.clone()))
+                    .ok_or_else(|| refused(array, format!("volume {} does not exist", volume.id)))
             })
             .collect::<Result<BTreeMap<_, _>, _>>()?;
         let point = RecoveryPoint {
@@ -211,12 +265,13 @@ impl StorageDriver for SimArrays {
             operation: operation.clone(),
             volumes: copies,
         });
-        Ok(point)
+        Ok(ArrayProgress::Done(point))
     }
 
     async fn recovery_points(
         &self,
         replication: &Replication,
+        _volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
         self.answers(&replication.target_array)?;
         let catalogue = self.catalogue();
@@ -229,7 +284,180 @@ impl StorageDriver for SimArrays {
             .collect())
     }
 
+    async fn forget(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.answers(&replication.target_array)?;
+        let mut catalogue = self.catalogue();
+        let Catalogue { points, promotions } = &mut *catalogue;
+        promotions.retain(|(by, _), _| by != operation);
+        let is_used = |point: &Point| promotions.values().any(|made| made.point == point.point.id);
+        if let Some(points) = points.get_mut(replication.group_id.as_str()) {
+            points.retain(|point| point.operation != *operation || is_used(point));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl GroupFailover for SimArrays {
+    async fn fence(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let what = "it keeps nobody from writing";
+        Err(StorageError::unsupported(&replication.source_array, what))
+    }
+
+    async fn unfence(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Ok(ArrayProgress::Done(()))
+    }
+
     async fn promote(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volumes: &[CinderVolume],
+        _mode: PromotionMode,
+        operation: &OperationId,
+    ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
+        let promoted = volumes
+            .iter()
+            .map(|volume| self.copy_of(replication, point, &volume.id, operation));
+        Ok(ArrayProgress::Done(promoted.collect::<Result<_, _>>()?))
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let array = &replication.target_array;
+        self.answers(array)?;
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.id.clone());
+        if !catalogue.promotions.contains_key(&key) {
+            return Ok(ArrayProgress::Done(()));
+        }
+        let first = promoted_name(operation, &volume.id);
+        let mut objects = self.objects(array)?;
+        if let Some(name) = name_of(&objects, &first) {
+            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
+                return Err(refused(array, format!("{first} is now called {name}")));
+            }
+            objects.remove(&name);
+        }
+        catalogue.promotions.remove(&key);
+        Ok(ArrayProgress::Done(()))
+    }
+
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let key = (operation.clone(), volume.id.clone());
+        let Some(promotion) = catalogue.promotions.get(&key) else {
+            return Ok(Written::NoObject);
+        };
+        let first = promoted_name(operation, &volume.id);
+        let objects = self.objects(&replication.target_array)?;
+        let Some(object) = name_of(&objects, &first).and_then(|name| objects.get(&name)) else {
+            return Ok(Written::NoObject);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let point = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.point.id == promotion.point);
+        let Some((point, replica)) =
+            point.and_then(|point| Some((point.point.taken_at, point.volumes.get(&volume.id)?)))
+        else {
+            return Ok(Written::Unknown {
+                why: format!("recovery point {} is not there any more", promotion.point),
+            });
+        };
+        Ok(written(object, replica, point))
+    }
+
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let objects = self.objects(&replication.source_array)?;
+        let Some(object) = objects.get(&cinder_name(volume.name_id())) else {
+            return Ok(Written::NoObject);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let made = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.operation == *operation)
+            .and_then(|known| Some((known.point.taken_at, known.volumes.get(&volume.id)?)));
+        Ok(match made {
+            Some((point, replica)) => written(object, replica, point),
+            None => Written::Unknown {
+                why: format!("the recovery point of {operation} is not there any more"),
+            },
+        })
+    }
+
+    async fn resync(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.answers(&replication.target_array)?;
+        Ok(ArrayProgress::Done(()))
+    }
+}
+
+#[async_trait]
+impl TestClones for SimArrays {
+    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<ArrayProgress<PromotedVolume>, StorageError> {
+        self.copy_of(replication, point, &volume.id, operation)
+            .map(ArrayProgress::Done)
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.discard_promoted(replication, volume, operation, managed_as)
+            .await
+    }
+}
+
+impl SimArrays {
+    fn copy_of(
         &self,
         replication: &Replication,
         point: &RecoveryPointId,
@@ -247,7 +475,7 @@ impl StorageDriver for SimArrays {
         if catalogue.promotions.contains_key(&key)
             && let Some(source_name) = name_of(&objects, &first)
         {
-            return Ok(PromotedVolume { source_name });
+            return Ok(promoted(array, volume, source_name));
         }
         let replica = catalogue
             .points
@@ -267,139 +495,27 @@ impl StorageDriver for SimArrays {
             point: point.clone(),
         };
         catalogue.promotions.insert(key, promotion);
-        Ok(PromotedVolume { source_name: first })
+        Ok(promoted(array, volume, first))
     }
+}
 
-    async fn written_since(
-        &self,
-        replication: &Replication,
-        volume: &VolumeId,
-        operation: &OperationId,
-    ) -> Result<Written, StorageError> {
-        let catalogue = self.catalogue();
-        let key = (operation.clone(), volume.clone());
-        let Some(promotion) = catalogue.promotions.get(&key) else {
-            return Ok(Written::NoObject);
-        };
-        let first = promoted_name(operation, volume);
-        let objects = self.objects(&replication.target_array)?;
-        let Some(object) = name_of(&objects, &first).and_then(|name| objects.get(&name)) else {
-            return Ok(Written::NoObject);
-        };
-        let points = catalogue.points.get(replication.group_id.as_str());
-        let point = points
-            .into_iter()
-            .flatten()
-            .find(|known| known.point.id == promotion.point);
-        let Some((point, replica)) =
-            point.and_then(|point| Some((point.point.taken_at, point.volumes.get(volume)?)))
-        else {
-            return Ok(Written::Unknown {
-                why: format!("recovery point {} is not there any more", promotion.point),
-            });
-        };
-        Ok(written(object, replica, point))
+fn object(array: &str, name: &str) -> BackendObject {
+    BackendObject {
+        found_on: array.to_owned(),
+        scope: array.to_owned(),
+        serial: name.to_owned(),
     }
+}
 
-    async fn original_written_since(
-        &self,
-        replication: &Replication,
-        volume: &VolumeId,
-        operation: &OperationId,
-    ) -> Result<Written, StorageError> {
-        let catalogue = self.catalogue();
-        let objects = self.objects(&replication.source_array)?;
-        let Some(object) = objects.get(&cinder_name(volume)) else {
-            return Ok(Written::NoObject);
-        };
-        let points = catalogue.points.get(replication.group_id.as_str());
-        let made = points
-            .into_iter()
-            .flatten()
-            .find(|known| known.operation == *operation)
-            .and_then(|known| Some((known.point.taken_at, known.volumes.get(volume)?)));
-        Ok(match made {
-            Some((point, replica)) => written(object, replica, point),
-            None => Written::Unknown {
-                why: format!("the recovery point of {operation} is not there any more"),
-            },
-        })
-    }
-
-    async fn discard_promoted(
-        &self,
-        replication: &Replication,
-        volume: &VolumeId,
-        operation: &OperationId,
-        managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        let array = &replication.target_array;
-        self.answers(array)?;
-        let mut catalogue = self.catalogue();
-        let key = (operation.clone(), volume.clone());
-        if !catalogue.promotions.contains_key(&key) {
-            return Ok(());
-        }
-        let first = promoted_name(operation, volume);
-        let mut objects = self.objects(array)?;
-        if let Some(name) = name_of(&objects, &first) {
-            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
-                return Err(refused(array, format!("{first} is now called {name}")));
-            }
-            objects.remove(&name);
-        }
-        catalogue.promotions.remove(&key);
-        Ok(())
-    }
-
-    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
-    async fn clone_point(
-        &self,
-        replication: &Replication,
-        point: &RecoveryPointId,
-        volume: &VolumeId,
-        operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
-        self.promote(replication, point, volume, operation).await
-    }
-
-    async fn discard_clone(
-        &self,
-        replication: &Replication,
-        volume: &VolumeId,
-        operation: &OperationId,
-        managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        self.discard_promoted(replication, volume, operation, managed_as)
-            .await
-    }
-
-    async fn release(
-        &self,
-        replication: &Replication,
-        operation: &OperationId,
-    ) -> Result<(), StorageError> {
-        self.answers(&replication.target_array)?;
-        let mut catalogue = self.catalogue();
-        let Catalogue { points, promotions } = &mut *catalogue;
-        promotions.retain(|(by, _), _| by != operation);
-        let is_used = |point: &Point| promotions.values().any(|made| made.point == point.point.id);
-        if let Some(points) = points.get_mut(replication.group_id.as_str()) {
-            points.retain(|point| point.operation != *operation || is_used(point));
-        }
-        Ok(())
-    }
-
-    async fn identity(
-        &self,
-        array: &str,
-        volume: &VolumeId,
-    ) -> Result<Option<BackendObject>, StorageError> {
-        let name = cinder_name(volume);
-        let there = self.objects(array)?.contains_key(&name);
-        Ok(there.then(|| BackendObject {
-            array: array.to_owned(),
-            serial: name,
-        }))
+/// What is told of the copy that is called `source_name` now.
+fn promoted(array: &str, volume: &VolumeId, source_name: String) -> PromotedVolume {
+    PromotedVolume {
+        volume: volume.clone(),
+        object: object(array, &source_name),
+        managed_as: source_name
+            .strip_prefix("volume-")
+            .map(|id| VolumeId::new(id.to_owned())),
+        source_name,
+        kind: PromotionKind::Copy,
     }
 }

@@ -18,8 +18,9 @@ use protector_core::{
     operation::{MapKind, Operation, OperationRecord, StepRecord},
     queue::Room,
     storage::{
-        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
-        Written,
+        ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, GroupFailover,
+        GroupReplication, PromotedVolume, PromotionMode, RecoveryPoint, Relation, Replication,
+        StorageDriver, StorageError, TestClones, Written,
     },
 };
 use protector_engine::peer_site::{PeerSite, ReservationError};
@@ -496,7 +497,7 @@ impl FaultyStorage {
         work: impl Future<Output = Result<T, StorageError>> + Send,
     ) -> Result<T, StorageError> {
         self.machine.thawed().await;
-        let array = || "injected".to_owned();
+        let away = |why: &str| Err(StorageError::unavailable("injected", why));
         match self.injector.call(PointContent::Other) {
             None | Some(Fault::CrashBefore) => work.await,
             Some(
@@ -505,31 +506,19 @@ impl FaultyStorage {
                 | Fault::RetryAfter
                 | Fault::Throttled
                 | Fault::SignedOut,
-            ) => Err(StorageError::Unavailable {
-                array: array(),
-                message: "busy".into(),
-            }),
+            ) => away("busy"),
             Some(Fault::RetryAfterFreeze) => {
                 self.machine.stall();
-                Err(StorageError::Unavailable {
-                    array: array(),
-                    message: "busy".into(),
-                })
+                away("busy")
             }
             Some(Fault::Slow) => {
                 tokio::time::sleep(SLOW).await;
                 work.await
             }
-            Some(Fault::Forbidden) => Err(StorageError::Refused {
-                array: array(),
-                message: "refused".into(),
-            }),
+            Some(Fault::Forbidden) => Err(StorageError::refused("injected", "refused")),
             Some(Fault::LostReply | Fault::Broken | Fault::Late) => {
                 let _ = work.await;
-                Err(StorageError::Unavailable {
-                    array: array(),
-                    message: "reply lost".into(),
-                })
+                away("reply lost")
             }
             Some(Fault::CrashAfter) => {
                 let _ = work.await;
@@ -544,21 +533,60 @@ impl FaultyStorage {
 }
 
 #[async_trait]
-impl StorageDriver for FaultyStorage {
+impl ArrayObjects for FaultyStorage {
     async fn check(&self, array: &str) -> Result<(), StorageError> {
         self.call(self.inner.check(array)).await
     }
 
-    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
-        self.call(self.inner.holds(array, volume)).await
+    async fn locate(
+        &self,
+        array: &str,
+        volume: &CinderVolume,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        self.call(self.inner.locate(array, volume)).await
+    }
+
+    async fn relation(
+        &self,
+        one: &BackendObject,
+        other: &BackendObject,
+    ) -> Result<Relation, StorageError> {
+        self.call(self.inner.relation(one, other)).await
+    }
+}
+
+#[async_trait]
+impl GroupReplication for FaultyStorage {
+    fn capabilities(&self, replication: &Replication) -> Result<Capabilities, StorageError> {
+        self.inner.capabilities(replication)
+    }
+
+    async fn findings(&self, replication: &Replication) -> Result<Vec<String>, StorageError> {
+        self.call(self.inner.findings(replication)).await
+    }
+
+    async fn protect(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.protect(replication, volumes)).await
+    }
+
+    async fn unprotect(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.unprotect(replication, volumes)).await
     }
 
     async fn replicate(
         &self,
         replication: &Replication,
-        volumes: &[VolumeId],
+        volumes: &[CinderVolume],
         operation: &OperationId,
-    ) -> Result<RecoveryPoint, StorageError> {
+    ) -> Result<ArrayProgress<RecoveryPoint>, StorageError> {
         self.call(self.inner.replicate(replication, volumes, operation))
             .await
     }
@@ -566,25 +594,80 @@ impl StorageDriver for FaultyStorage {
     async fn recovery_points(
         &self,
         replication: &Replication,
+        volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
-        self.call(self.inner.recovery_points(replication)).await
+        self.call(self.inner.recovery_points(replication, volumes))
+            .await
+    }
+
+    async fn forget(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.call(self.inner.forget(replication, volumes, operation))
+            .await
+    }
+}
+
+#[async_trait]
+impl GroupFailover for FaultyStorage {
+    async fn fence(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+        operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.fence(replication, volumes, operation))
+            .await
+    }
+
+    async fn unfence(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+        operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.unfence(replication, volumes, operation))
+            .await
     }
 
     async fn promote(
         &self,
         replication: &Replication,
         point: &RecoveryPointId,
-        volume: &VolumeId,
+        volumes: &[CinderVolume],
+        mode: PromotionMode,
         operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
-        self.call(self.inner.promote(replication, point, volume, operation))
-            .await
+    ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
+        self.call(
+            self.inner
+                .promote(replication, point, volumes, mode, operation),
+        )
+        .await
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let discard = async {
+            self.note_discarded(operation, &volume.id, managed_as);
+            self.inner
+                .discard_promoted(replication, volume, operation, managed_as)
+                .await
+        };
+        self.call(discard).await
     }
 
     async fn written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         self.call(self.inner.written_since(replication, volume, operation))
@@ -594,7 +677,7 @@ impl StorageDriver for FaultyStorage {
     async fn original_written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         self.call(
@@ -604,29 +687,26 @@ impl StorageDriver for FaultyStorage {
         .await
     }
 
-    async fn discard_promoted(
+    async fn resync(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volumes: &[CinderVolume],
         operation: &OperationId,
-        managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        let discard = async {
-            self.note_discarded(operation, volume, managed_as);
-            self.inner
-                .discard_promoted(replication, volume, operation, managed_as)
-                .await
-        };
-        self.call(discard).await
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.resync(replication, volumes, operation))
+            .await
     }
+}
 
+#[async_trait]
+impl TestClones for FaultyStorage {
     async fn clone_point(
         &self,
         replication: &Replication,
         point: &RecoveryPointId,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
+    ) -> Result<ArrayProgress<PromotedVolume>, StorageError> {
         self.call(
             self.inner
                 .clone_point(replication, point, volume, operation),
@@ -637,33 +717,17 @@ impl StorageDriver for FaultyStorage {
     async fn discard_clone(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<ArrayProgress<()>, StorageError> {
         let discard = async {
-            self.note_discarded(operation, volume, managed_as);
+            self.note_discarded(operation, &volume.id, managed_as);
             self.inner
                 .discard_clone(replication, volume, operation, managed_as)
                 .await
         };
         self.call(discard).await
-    }
-
-    async fn release(
-        &self,
-        replication: &Replication,
-        operation: &OperationId,
-    ) -> Result<(), StorageError> {
-        self.call(self.inner.release(replication, operation)).await
-    }
-
-    async fn identity(
-        &self,
-        array: &str,
-        volume: &VolumeId,
-    ) -> Result<Option<BackendObject>, StorageError> {
-        self.call(self.inner.identity(array, volume)).await
     }
 }
 

@@ -426,5 +426,7 @@ fn no_volume() -> ProtectedVolume {
         bootable: None,
         volume_type: None,
         tag: None,
+        name_id: None,
+        host: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use protector_core::{
     clock::Clock,
-    id::{OperationId, VolumeId},
+    id::OperationId,
     operation::{MapKind, OperationRecord, OperationState, steps_failed},
-    storage::StorageDriver,
+    storage::GroupReplication,
 };
 use protector_simcloud::{
     cloud::SimulatedService,
@@ -72,10 +72,7 @@ impl World {
             return;
         };
         let plan = &record.operation.plan;
-        let volumes: Vec<VolumeId> = plan
-            .volumes()
-            .map(|(_, volume)| volume.id.clone())
-            .collect();
+        let volumes = plan.volumes_in_cinder();
         let earlier = OperationId::new("op-7a3f2c11-0000-4b22-a918-000000000001");
         let taken = self
             .arrays

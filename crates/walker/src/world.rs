@@ -638,6 +638,8 @@ fn member_of(
             bootable: None,
             volume_type: None,
             tag: None,
+            name_id: None,
+            host: None,
         }
     });
     Member {

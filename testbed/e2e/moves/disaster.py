@@ -1,7 +1,9 @@
 """The loss of a site: its control plane, its protector and its array, all at once, and its return."""
 
 import os
+import shutil
 import signal
+import sys
 from contextlib import contextmanager
 
 import processes
@@ -42,10 +44,15 @@ def regain_hanging(terminal, site):
 KINDS = {"refusing": (lose_refusing, regain_refusing), "hanging": (lose_hanging, regain_hanging)}
 
 
+def ends(signal_number, _frame):
+    sys.exit(128 + signal_number)
+
+
 @contextmanager
 def lost(terminal, site, kind):
-    """The site is away while the body runs, and back at its end, in the state in which it was lost."""
+    """The site is away while the body runs, and back at its end, in the state in which it was lost; also if the story is ended."""
     lose, regain = KINDS[kind]
+    signal.signal(signal.SIGTERM, ends)
     folder = seed.volumes_folder(site)
     lose(terminal, site)
     os.rename(folder, folder + AWAY)
@@ -54,3 +61,13 @@ def lost(terminal, site, kind):
     finally:
         os.rename(folder + AWAY, folder)
         regain(terminal, site)
+
+
+def main(*sites):
+    """Forgets the folders of arrays that a story which was killed has left lost: the stage is emptied next."""
+    for site in sites:
+        shutil.rmtree(seed.volumes_folder(site) + AWAY, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,6 +9,7 @@ use protector_clouds::{clouds::SiteServices, site_health::PATIENCE};
 use protector_core::{
     group::{Group, GroupStatus, ReplicationType},
     id::{GroupId, ProjectId, SiteName},
+    member::ProtectedVolume,
     readiness::{Asked, Silence},
     site::SiteStatus,
     storage::Replication,
@@ -316,8 +317,14 @@ async fn points_seen(
 }
 
 async fn newest_point(app: &App, replication: Replication) -> Option<(GroupId, DateTime<Utc>)> {
-    let asked = timeout(PATIENCE, app.storage.recovery_points(&replication)).await;
-    let points = asked.ok()?.ok()?;
+    let members = app.database.member_list(&replication.group_id).await.ok()?;
+    let volumes: Vec<_> = members
+        .iter()
+        .flat_map(|member| &member.volumes)
+        .map(ProtectedVolume::in_cinder)
+        .collect();
+    let asking = app.storage.recovery_points(&replication, &volumes);
+    let points = timeout(PATIENCE, asking).await.ok()?.ok()?;
     let newest = points.iter().map(|point| point.taken_at).max()?;
     Some((replication.group_id, newest))
 }

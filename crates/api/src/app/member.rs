@@ -156,7 +156,7 @@ async fn refuse_unreplicated(
     };
     let array = policy::current_array(group, &held);
     for volume in volumes.values() {
-        if !policy::holds(app, array, &volume.id).await? {
+        if !policy::holds(app, array, &volume.in_cinder()).await? {
             return Err(protect::foreign_backend(&volume.name, &volume.id, array));
         }
     }

@@ -1,7 +1,10 @@
 //! Making and checking replication policies.
 
 use chrono::{DateTime, Utc};
-use protector_core::{group::Group, id::VolumeId, storage::StorageError};
+use protector_core::{
+    group::Group,
+    storage::{CinderVolume, StorageError},
+};
 use protector_store::ReplicationPolicy;
 use protector_wire::{
     policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
@@ -122,7 +125,7 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
     let array = current_array(group, policy);
     for member in app.database.member_list(&group.id).await? {
         for volume in &member.volumes {
-            if !holds(app, array, &volume.id).await? {
+            if !holds(app, array, &volume.in_cinder()).await? {
                 return Err(protect::foreign_backend(&volume.name, &volume.id, array));
             }
         }
@@ -140,27 +143,26 @@ pub fn current_array<'p>(group: &Group, policy: &'p ReplicationPolicy) -> &'p st
 }
 
 async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {
-    app.storage.check(array).await.map_err(|error| match error {
-        StorageError::Unavailable { .. } => {
+    app.storage.check(array).await.map_err(|error| {
+        if error.kind.may_pass() {
             ApiError::new(Refusal::ArraySilent, format!("{field}: {error}."))
+        } else {
+            ApiError::bad_request(format!("{field}: {error}."))
         }
-        StorageError::Refused { .. } => ApiError::bad_request(format!("{field}: {error}.")),
     })
 }
 
 /// Whether `volume` is an object on `array`.
-pub async fn holds(app: &App, array: &str, volume: &VolumeId) -> ApiResult<bool> {
-    app.storage
-        .holds(array, volume)
-        .await
-        .map_err(|error| match error {
-            StorageError::Unavailable { .. } => {
-                ApiError::new(Refusal::ArraySilent, format!("{error}."))
-            }
-            StorageError::Refused { .. } => {
-                ApiError::new(Refusal::ArrayRefuses, format!("{error}."))
-            }
-        })
+pub async fn holds(app: &App, array: &str, volume: &CinderVolume) -> ApiResult<bool> {
+    let found = app.storage.locate(array, volume).await;
+    let refused = |error: StorageError| {
+        let refusal = match error.kind.may_pass() {
+            true => Refusal::ArraySilent,
+            false => Refusal::ArrayRefuses,
+        };
+        ApiError::new(refusal, format!("{error}."))
+    };
+    found.map(|object| object.is_some()).map_err(refused)
 }
 
 /// A policy as the API shows it.

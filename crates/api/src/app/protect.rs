@@ -253,6 +253,8 @@ mod tests {
             description: None,
             bootable: None,
             volume_type_id: None,
+            name_id: None,
+            host: None,
         }
     }
 

@@ -7,13 +7,13 @@ use protector_core::{
     group::{Group, ResourceMappings},
     id::{GroupId, SiteName, VolumeId},
     leftover::leftover_count,
-    member::Member,
+    member::{Member, ProtectedVolume},
     operation::{OperationKind, OperationState},
     orphan::CloudResource,
     plan::ArrayPair,
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
     runbook::resource::ResourceKind,
-    storage::{StorageDriver, StorageError},
+    storage::{CinderVolume, StorageDriver, StorageError},
 };
 use protector_peer::peer::other_scope;
 use protector_store::{
@@ -298,11 +298,16 @@ async fn arrays_seen(
         replication.source_array.clone(),
         replication.target_array.clone(),
     );
+    let volumes: Vec<CinderVolume> = members
+        .iter()
+        .flat_map(|member| &member.volumes)
+        .map(ProtectedVolume::in_cinder)
+        .collect();
     let (source, target, points, holds) = tokio::join!(
         ask(storage.check(&source_array)),
         ask(storage.check(&target_array)),
-        ask(storage.recovery_points(&replication)),
-        held(storage, &source_array, members),
+        ask(storage.recovery_points(&replication, &volumes)),
+        held(storage, &source_array, &volumes),
     );
     ArraysSeen {
         source_array,
@@ -325,16 +330,12 @@ async fn ask<T>(call: impl Future<Output = Result<T, StorageError>>) -> Asked<T>
 async fn held(
     storage: &dyn StorageDriver,
     array: &str,
-    members: &[Member],
+    volumes: &[CinderVolume],
 ) -> Vec<(VolumeId, Asked<bool>)> {
-    let volumes: Vec<VolumeId> = members
-        .iter()
-        .flat_map(|member| &member.volumes)
-        .map(|volume| volume.id.clone())
-        .collect();
-    let asked = volumes.into_iter().map(|volume| async move {
-        let held = storage.holds(array, &volume).await;
-        (volume, held.map_err(Silence::from))
+    let asked = volumes.iter().cloned().map(|volume| async move {
+        let found = storage.locate(array, &volume).await;
+        let held = found.map(|object| object.is_some());
+        (volume.id, held.map_err(Silence::from))
     });
     let mut answers = stream::iter(asked).buffer_unordered(SIDE_BY_SIDE);
     let deadline = Instant::now() + PATIENCE;

@@ -36,8 +36,9 @@ use protector_core::{
     security_group::SecurityGroupSeen,
     site::{Site, SiteScope},
     storage::{
-        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
-        Written,
+        ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, Consistency,
+        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind, PromotionMode,
+        RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack, Written,
     },
 };
 use protector_openstack::message_signer::UnsignedMessage;
@@ -465,6 +466,8 @@ impl CloudReadings for FakeClouds {
             description: None,
             bootable: None,
             volume_type_id: None,
+            name_id: None,
+            host: None,
         };
         Ok(Some(self.with(found, &self.volume_change)))
     }
@@ -863,20 +866,14 @@ pub struct FakeArrays {
 }
 
 fn refused(array: &str) -> StorageError {
-    StorageError::Refused {
-        array: array.to_owned(),
-        message: "there is no such array".to_owned(),
-    }
+    StorageError::refused(array, "there is no such array")
 }
 
 #[async_trait]
-impl StorageDriver for FakeArrays {
+impl ArrayObjects for FakeArrays {
     async fn check(&self, array: &str) -> Result<(), StorageError> {
         if self.away.lock().unwrap().contains(array) {
-            return Err(StorageError::Unavailable {
-                array: array.to_owned(),
-                message: "it does not answer".to_owned(),
-            });
+            return Err(StorageError::unavailable(array, "it does not answer"));
         }
         if ["mock://array-a", "mock://array-b"].contains(&array) {
             return Ok(());
@@ -884,99 +881,184 @@ impl StorageDriver for FakeArrays {
         Err(refused(array))
     }
 
-    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
-        let lost = self.lost.lock().unwrap().contains(volume.as_str());
-        Ok(array == "mock://array-a" && volume.as_str() != "vol-foreign" && !lost)
+    async fn locate(
+        &self,
+        array: &str,
+        volume: &CinderVolume,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        let id = volume.id.as_str();
+        let lost = self.lost.lock().unwrap().contains(id);
+        let there = array == "mock://array-a" && id != "vol-foreign" && !lost;
+        Ok(there.then(|| BackendObject {
+            found_on: array.to_owned(),
+            scope: array.to_owned(),
+            serial: id.to_owned(),
+        }))
+    }
+
+    async fn relation(
+        &self,
+        _one: &BackendObject,
+        _other: &BackendObject,
+    ) -> Result<Relation, StorageError> {
+        Ok(Relation::Distinct)
+    }
+}
+
+#[async_trait]
+impl GroupReplication for FakeArrays {
+    fn capabilities(&self, _replication: &Replication) -> Result<Capabilities, StorageError> {
+        Ok(Capabilities {
+            driver: "MockStorageDriver".to_owned(),
+            promotion: PromotionKind::Copy,
+            consistency: Consistency::GroupWhenQuiet,
+            recovery_points: PointsKept::Several,
+            way_back: WayBack::Full,
+            fences_source: false,
+            test_clone: true,
+            linked_deletion: false,
+            names_follow: false,
+            notes: vec![],
+        })
+    }
+
+    async fn findings(&self, _replication: &Replication) -> Result<Vec<String>, StorageError> {
+        Ok(vec![])
+    }
+
+    async fn protect(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Ok(ArrayProgress::Done(()))
+    }
+
+    async fn unprotect(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Ok(ArrayProgress::Done(()))
     }
 
     async fn replicate(
         &self,
         replication: &Replication,
-        _volumes: &[VolumeId],
+        _volumes: &[CinderVolume],
         _operation: &OperationId,
-    ) -> Result<RecoveryPoint, StorageError> {
+    ) -> Result<ArrayProgress<RecoveryPoint>, StorageError> {
         Err(refused(&replication.source_array))
     }
 
     async fn recovery_points(
         &self,
         _replication: &Replication,
+        _volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
         Ok(self.points.lock().unwrap().clone())
+    }
+
+    async fn forget(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// The API moves nothing.
+#[async_trait]
+impl GroupFailover for FakeArrays {
+    async fn fence(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Err(refused(&replication.source_array))
+    }
+
+    async fn unfence(
+        &self,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
+        _operation: &OperationId,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Err(refused(&replication.source_array))
     }
 
     async fn promote(
         &self,
         replication: &Replication,
         _point: &RecoveryPointId,
-        _volume: &VolumeId,
+        _volumes: &[CinderVolume],
+        _mode: PromotionMode,
         _operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
+    ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
+        Err(refused(&replication.target_array))
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        _volume: &CinderVolume,
+        _operation: &OperationId,
+        _managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
         Err(refused(&replication.target_array))
     }
 
     async fn written_since(
         &self,
-        _replication: &Replication,
-        _volume: &VolumeId,
+        replication: &Replication,
+        _volume: &CinderVolume,
         _operation: &OperationId,
     ) -> Result<Written, StorageError> {
-        Ok(Written::Nothing)
+        Err(refused(&replication.target_array))
     }
 
     async fn original_written_since(
         &self,
-        _replication: &Replication,
-        _volume: &VolumeId,
+        replication: &Replication,
+        _volume: &CinderVolume,
         _operation: &OperationId,
     ) -> Result<Written, StorageError> {
-        Ok(Written::Nothing)
+        Err(refused(&replication.source_array))
     }
 
-    async fn discard_promoted(
+    async fn resync(
         &self,
-        _replication: &Replication,
-        _volume: &VolumeId,
+        replication: &Replication,
+        _volumes: &[CinderVolume],
         _operation: &OperationId,
-        _managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        Ok(())
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Err(refused(&replication.source_array))
     }
+}
 
+#[async_trait]
+impl TestClones for FakeArrays {
     async fn clone_point(
         &self,
         replication: &Replication,
         _point: &RecoveryPointId,
-        _volume: &VolumeId,
+        _volume: &CinderVolume,
         _operation: &OperationId,
-    ) -> Result<PromotedVolume, StorageError> {
+    ) -> Result<ArrayProgress<PromotedVolume>, StorageError> {
         Err(refused(&replication.target_array))
     }
 
     async fn discard_clone(
         &self,
-        _replication: &Replication,
-        _volume: &VolumeId,
+        replication: &Replication,
+        _volume: &CinderVolume,
         _operation: &OperationId,
         _managed_as: Option<&VolumeId>,
-    ) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn release(
-        &self,
-        _replication: &Replication,
-        _operation: &OperationId,
-    ) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn identity(
-        &self,
-        _array: &str,
-        _volume: &VolumeId,
-    ) -> Result<Option<BackendObject>, StorageError> {
-        Ok(None)
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Err(refused(&replication.target_array))
     }
 }
 

@@ -1,15 +1,15 @@
 //! Clones of a recovery point, and letting go of what an ended operation needed.
 
-use protector_core::{id::OperationId, storage::StorageDriver};
+use protector_core::id::OperationId;
 
-use super::{Case, Fixture, new_operation, new_volume};
+use super::{Case, Fixture, Patient, here, new_operation, new_volume, there};
 
 /// A clone is an object of its own with the point's bytes: neither the source nor the replication notices.
 pub async fn a_clone_leaves_source_and_replication_alone(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
     fixture.write_source(&volume, b"written since").await;
-    let (driver, test) = (fixture.driver(), new_operation());
+    let (driver, test) = (here(fixture), new_operation());
     let cloned = driver.clone_point(&case.replication, &point, &volume, &test);
     let name = cloned.await.unwrap().source_name;
     assert_eq!(fixture.read_target(&name).await.unwrap(), b"data");
@@ -31,8 +31,8 @@ pub async fn a_clone_leaves_source_and_replication_alone(fixture: &dyn Fixture) 
 pub async fn cloning_again_finds_the_clone(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let (here, there, test) = (fixture.driver(), fixture.other_driver(), new_operation());
-    let clone = async |driver: &dyn StorageDriver| {
+    let (here, there, test) = (here(fixture), there(fixture), new_operation());
+    let clone = async |driver: Patient<'_>| {
         let cloned = driver.clone_point(&case.replication, &point, &volume, &test);
         cloned.await.unwrap().source_name
     };
@@ -60,8 +60,8 @@ pub async fn releasing_keeps_the_objects_and_drops_the_point(fixture: &dyn Fixtu
     let managed = new_volume();
     let managed_name = fixture.cinder_name(&managed);
     fixture.rename_target(&name, &managed_name).await;
-    for driver in [fixture.driver(), fixture.other_driver()] {
-        let released = driver.release(&case.replication, &case.operation);
+    for driver in [here(fixture), there(fixture)] {
+        let released = driver.forget(&case.replication, &[], &case.operation);
         released.await.unwrap();
         assert_eq!(fixture.read_target(&managed_name).await.unwrap(), b"data");
         assert_eq!(case.points().await, []);
@@ -75,11 +75,11 @@ pub async fn releasing_keeps_the_objects_and_drops_the_point(fixture: &dyn Fixtu
 pub async fn releasing_keeps_what_other_operations_use(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let (driver, test) = (fixture.driver(), new_operation());
+    let (driver, test) = (here(fixture), new_operation());
     let cloned = driver.clone_point(&case.replication, &point, &volume, &test);
     let name = cloned.await.unwrap().source_name;
     let release = async |operation: &OperationId| {
-        let released = driver.release(&case.replication, operation);
+        let released = driver.forget(&case.replication, &[], operation);
         released.await.unwrap();
     };
     release(&case.operation).await;

@@ -4,7 +4,7 @@ use super::{
     seen::{SeenServer, SeenVolume},
     verdict::{Verdict, keep},
 };
-use crate::storage::BackendObject;
+use crate::storage::{BackendObject, Relation};
 
 /// How the copy of a server is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,20 +87,29 @@ pub(super) fn object_is_not_known(
     }
 }
 
-/// In a stretched pod both clouds' volumes are one object: deleting the source destroys production.
-pub(super) fn same_object_as_its_twin(
-    object: Option<&BackendObject>,
-    twin: &Counterpart,
-) -> Option<Verdict> {
-    match (object, twin.object.as_ref()) {
-        (Some(source), Some(target)) if source == target => Some(Verdict::Unmanage {
-            why: format!(
-                "it is the same object ({} on {}) as its copy on the target site",
-                source.serial, source.array
-            ),
-        }),
-        _ => None,
-    }
+/// In a stretched pod both clouds' volumes are one object, and of a mirror's peers the array takes one away with the other:
+/// deleting the source destroys production. Cinder forgets it, and its bytes stay.
+pub(super) fn its_twin_would_go_with_it(relation: &Relation) -> Option<Verdict> {
+    let why = match relation {
+        Relation::Distinct | Relation::Unknown { .. } => return None,
+        Relation::Same => "it is the same object as its copy on the target site",
+        Relation::LinkedDeletion => {
+            "it is the replica of its copy on the target site, and their array does not delete one without the other"
+        }
+    };
+    Some(Verdict::Unmanage {
+        why: why.to_owned(),
+    })
+}
+
+/// What is deleted might take the copy with it.
+pub(super) fn relation_is_not_known(relation: &Relation) -> Option<Verdict> {
+    let Relation::Unknown { why } = relation else {
+        return None;
+    };
+    keep(format!(
+        "kept: the array does not tell whether its copy would be deleted with it ({why}); when it does, run cleanup again"
+    ))
 }
 
 #[cfg(test)]
@@ -159,9 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn the_same_object_on_both_sites_is_unmanaged() {
-        assert_eq!(same_object_as_its_twin(Some(&object("a")), &twin()), None);
-        let verdict = same_object_as_its_twin(Some(&object("b")), &twin());
-        assert!(matches!(verdict, Some(Verdict::Unmanage { .. })));
+    fn what_would_take_its_copy_along_is_unmanaged() {
+        assert_eq!(its_twin_would_go_with_it(&Relation::Distinct), None);
+        for relation in [Relation::Same, Relation::LinkedDeletion] {
+            let verdict = its_twin_would_go_with_it(&relation);
+            assert!(matches!(verdict, Some(Verdict::Unmanage { .. })));
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_the_relation_of_is_kept() {
+        assert_eq!(relation_is_not_known(&Relation::Distinct), None);
+        let silent = Relation::Unknown {
+            why: "it is away".to_owned(),
+        };
+        assert!(kept(relation_is_not_known(&silent)).contains("(it is away)"));
     }
 }

@@ -2,15 +2,18 @@
 
 use super::{
     counterpart::{
-        Counterpart, copy_is_not_running, object_is_not_known, same_object_as_its_twin,
-        twin_is_not_in_use,
+        Counterpart, copy_is_not_running, its_twin_would_go_with_it, object_is_not_known,
+        relation_is_not_known, twin_is_not_in_use,
     },
     host::{HostState, guest_may_still_write},
     ownership::{owned_by_another_project, protected_again},
     seen::SeenVolume,
     verdict::{Cure, Verdict, keep, wait},
 };
-use crate::{group::ReplicationType, storage::BackendObject};
+use crate::{
+    group::ReplicationType,
+    storage::{BackendObject, Relation},
+};
 
 /// What the record says of a source volume that is about to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct SourceVolume<'a> {
     pub server: &'a OwnServer,
     /// The object behind it.
     pub object: Option<&'a BackendObject>,
+    /// What that is to the object behind its copy; asked of the array where both are known.
+    pub relation: &'a Relation,
     /// How its array replicates it.
     pub replication_type: ReplicationType,
     /// The protection group whose member uses it now, if one does.
@@ -65,11 +70,12 @@ pub fn verdict_source_volume(
         .or_else(|| taken_from_a_server_that_runs(source))
         .or_else(|| server_is_gone_but_its_guest_may_run(source))
         .or_else(|| object_is_not_known(source.object, twin))
+        .or_else(|| relation_is_not_known(source.relation))
         .or_else(|| twin_is_not_in_use(twin))
         .or_else(|| copy_is_not_running(twin.server.as_ref(), twin.meant))
         .or_else(|| attached_to_a_server_that_is_gone(seen))
         .or_else(|| member_of_a_volume_group(seen))
-        .or_else(|| same_object_as_its_twin(source.object, twin))
+        .or_else(|| its_twin_would_go_with_it(source.relation))
         .or_else(|| leg_of_a_live_replication(source.replication_type))
         .unwrap_or(Verdict::Delete)
 }
@@ -255,6 +261,7 @@ mod tests {
             server_id: "old",
             server,
             object,
+            relation: &Relation::Distinct,
             replication_type: ReplicationType::Async,
             protected_by: None,
         };
@@ -478,10 +485,32 @@ mod tests {
         assert_eq!(judge(&grouped, &twin()), Verdict::First(cure));
     }
 
+    fn judge_related(relation: &Relation) -> Verdict {
+        let source = SourceVolume {
+            id: "v",
+            project_id: "p",
+            server_id: "old",
+            server: &gone(),
+            object: Some(&object("a")),
+            relation,
+            replication_type: ReplicationType::Async,
+            protected_by: None,
+        };
+        verdict_source_volume(&source, &volume("available"), &twin())
+    }
+
     #[test]
-    fn the_same_object_on_both_sites_is_unmanaged() {
-        let verdict = judge_on(&gone(), Some(&object("b")), &volume("available"), &twin());
-        assert!(matches!(verdict, Verdict::Unmanage { .. }));
+    fn what_would_take_its_copy_along_is_unmanaged() {
+        for relation in [Relation::Same, Relation::LinkedDeletion] {
+            let verdict = judge_related(&relation);
+            assert!(matches!(verdict, Verdict::Unmanage { .. }), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_the_relation_of_is_kept() {
+        let why = "it is away".to_owned();
+        kept(Some(judge_related(&Relation::Unknown { why })));
     }
 
     #[test]
@@ -492,6 +521,7 @@ mod tests {
             server_id: "old",
             server: &gone(),
             object: Some(&object("a")),
+            relation: &Relation::Distinct,
             replication_type: ReplicationType::Sync,
             protected_by: None,
         };

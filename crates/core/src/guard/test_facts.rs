@@ -52,7 +52,8 @@ pub(super) fn server(status: &str) -> SeenServer {
 
 pub(super) fn object(array: &str) -> BackendObject {
     BackendObject {
-        array: array.into(),
+        found_on: format!("mock://{array}"),
+        scope: array.into(),
         serial: "1".into(),
     }
 }

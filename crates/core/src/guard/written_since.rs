@@ -32,7 +32,7 @@ pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String
         return None;
     }
     let what = match copy.written {
-        Written::Nothing => return None,
+        Written::Nothing | Written::GoesAlong => return None,
         // The array's word counts for what is gone from Cinder as well.
         Written::NoObject if !copy.imported => return None,
         Written::NoObject => format!(
@@ -87,6 +87,11 @@ pub fn written_after_its_replication(original: &WrittenOriginal<'_>) -> Option<S
         return None;
     }
     let (id, site) = (original.id, original.site);
+    let unknown = |why: &str| {
+        format!(
+            "kept: nobody can tell what was written to it on {site} since its last replication ({why}); when nothing of it is needed, 'openstack --os-cloud {site} volume delete {id}'",
+        )
+    };
     match original.written {
         // Whether it has an object at all is another guard's question.
         Written::Nothing | Written::NoObject => None,
@@ -94,9 +99,9 @@ pub fn written_after_its_replication(original: &WrittenOriginal<'_>) -> Option<S
             "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {id}'",
             point.to_rfc3339_opts(SecondsFormat::Secs, true),
         )),
-        Written::Unknown { why } => Some(format!(
-            "kept: nobody can tell what was written to it on {site} since its last replication ({why}); when nothing of it is needed, 'openstack --os-cloud {site} volume delete {id}'",
-        )),
+        // That is said of what is taken back, and nothing is here.
+        Written::GoesAlong => Some(unknown("its array takes it for a copy")),
+        Written::Unknown { why } => Some(unknown(why)),
     }
 }
 

@@ -103,6 +103,8 @@ fn a_member(number: usize) -> Member {
             bootable: None,
             volume_type: None,
             tag: None,
+            name_id: None,
+            host: None,
         }],
         earlier: vec![],
         created_at: now(),

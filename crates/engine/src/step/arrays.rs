@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use protector_core::{
     id::{OperationId, VolumeId},
-    storage::{BackendObject, RecoveryPoint, Replication, StorageDriver, StorageError, Written},
+    storage::{
+        BackendObject, CinderVolume, RecoveryPoint, Relation, Replication, StorageDriver,
+        StorageError, Written,
+    },
 };
 
-use crate::intent::Intent;
+use crate::{
+    action::StepContext,
+    intent::Intent,
+    step_error::{StepError, not_in_plan},
+};
 
 /// The storage driver. What changes something needs an intent.
 #[derive(Clone)]
@@ -20,33 +27,43 @@ impl Arrays {
         Self { driver }
     }
 
-    /// As [`StorageDriver::check`].
+    /// As [`protector_core::storage::ArrayObjects::check`].
     pub async fn check(&self, array: &str) -> Result<(), StorageError> {
         self.driver.check(array).await
     }
 
-    /// As [`StorageDriver::identity`].
-    pub async fn identity(
+    /// As [`protector_core::storage::ArrayObjects::locate`].
+    pub async fn locate(
         &self,
         array: &str,
-        volume: &VolumeId,
+        volume: &CinderVolume,
     ) -> Result<Option<BackendObject>, StorageError> {
-        self.driver.identity(array, volume).await
+        self.driver.locate(array, volume).await
     }
 
-    /// As [`StorageDriver::recovery_points`].
+    /// As [`protector_core::storage::ArrayObjects::relation`].
+    pub async fn relation(
+        &self,
+        one: &BackendObject,
+        other: &BackendObject,
+    ) -> Result<Relation, StorageError> {
+        self.driver.relation(one, other).await
+    }
+
+    /// As [`protector_core::storage::GroupReplication::recovery_points`].
     pub async fn recovery_points(
         &self,
         replication: &Replication,
+        volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
-        self.driver.recovery_points(replication).await
+        self.driver.recovery_points(replication, volumes).await
     }
 
-    /// As [`StorageDriver::written_since`].
+    /// As [`protector_core::storage::GroupFailover::written_since`].
     pub async fn written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         self.driver
@@ -54,11 +71,11 @@ impl Arrays {
             .await
     }
 
-    /// As [`StorageDriver::original_written_since`].
+    /// As [`protector_core::storage::GroupFailover::original_written_since`].
     pub async fn original_written_since(
         &self,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
         self.driver
@@ -70,4 +87,12 @@ impl Arrays {
     pub fn open_for(&self, _intent: &Intent) -> &dyn StorageDriver {
         self.driver.as_ref()
     }
+}
+
+/// The plan's volume `id`, as its array finds it.
+pub(super) fn volume_of(cx: &StepContext<'_>, id: &VolumeId) -> Result<CinderVolume, StepError> {
+    let known = cx.plan().volume(id.as_str());
+    known
+        .map(|(_, volume)| volume.in_cinder())
+        .ok_or_else(|| not_in_plan("volume", id.as_str()))
 }

@@ -5,14 +5,17 @@ use protector_core::{
     fault::Code,
     id::{OperationId, RecoveryPointId, VolumeId},
     journal::Effect,
-    operation::{MapKind, Mapped},
+    operation::{MapKind, Mapped, Operation},
     plan::Plan,
-    storage::{Replication, StorageError},
+    storage::{
+        ArrayProgress, CinderVolume, Pending, PromotedVolume, PromotionMode, Replication,
+        StorageError, StorageErrorKind,
+    },
 };
 
 use super::{
     adopted,
-    arrays::Arrays,
+    arrays::{Arrays, volume_of},
     mark,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
@@ -40,16 +43,23 @@ impl ReplicatedVolumes<'_> {
             return Ok(not_yet);
         }
         let plan = cx.plan();
-        let volumes: Vec<VolumeId> = plan
-            .volumes()
-            .map(|(_, volume)| volume.id.clone())
-            .collect();
+        let volumes = plan.volumes_in_cinder();
         let group_id = plan.group_id.clone();
         let replication = plan.replication();
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
+        let protected = intent
+            .carry_out(array.protect(&replication, &volumes))
+            .await?
+            .map_err(storage_stop)?;
+        if let ArrayProgress::Pending(pending) = protected {
+            return Ok(not_yet(pending));
+        }
         let call = array.replicate(&replication, &volumes, &cx.operation.id);
-        let point = intent.carry_out(call).await?.map_err(storage_stop)?;
+        let point = match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(point) => point,
+            ArrayProgress::Pending(pending) => return Ok(not_yet(pending)),
+        };
         cx.fact(format!("recovery point {} of {}", point.id, point.taken_at));
         Ok(Progress::Done(vec![
             Mapped::RecoveryPoint {
@@ -82,11 +92,17 @@ impl ReplicatedVolumes<'_> {
             .map(RecoveryPointId::new)
             .ok_or_else(|| StepError::last(Code::Internal, "no recovery point is recorded"))?;
         let replication = cx.plan().replication();
+        let volumes = [volume_of(cx, volume)?];
+        let mode = mode(cx.operation);
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
-        let call = array.promote(&replication, &point, volume, mark::maker(cx.operation));
-        let promoted = intent.carry_out(call).await?.map_err(storage_stop)?;
-        self.discard_unused(cx, &intent, &replication, volume)
+        let maker = mark::maker(cx.operation);
+        let call = array.promote(&replication, &point, &volumes, mode, maker);
+        let promoted = match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(promoted) => the_one(promoted, volume)?,
+            ArrayProgress::Pending(pending) => return Ok(not_yet(pending)),
+        };
+        self.discard_unused(cx, &intent, &replication, &volumes[0])
             .await?;
         Ok(Progress::Done(vec![
             Mapped::Promoted {
@@ -104,12 +120,12 @@ impl ReplicatedVolumes<'_> {
         cx: &mut StepContext<'_>,
         intent: &Intent,
         replication: &Replication,
-        volume: &VolumeId,
+        volume: &CinderVolume,
     ) -> Result<(), StepError> {
         let array = self.arrays.open_for(intent);
         for interrupted in cx.plan().interrupted.clone() {
             if let Err(stop) = self
-                .refuse_while_imported_by(cx, &interrupted, volume)
+                .refuse_while_imported_by(cx, &interrupted, &volume.id)
                 .await
             {
                 cx.fact(format!(
@@ -118,11 +134,14 @@ impl ReplicatedVolumes<'_> {
                 continue;
             }
             let call = array.discard_promoted(replication, volume, &interrupted, None);
-            if let Err(error) = intent.carry_out(call).await? {
-                cx.fact(format!(
-                    "what operation {interrupted} has promoted of it may still be on the array: {error}"
-                ));
-            }
+            let left = match intent.carry_out(call).await? {
+                Ok(ArrayProgress::Done(())) => continue,
+                Ok(ArrayProgress::Pending(pending)) => pending.to_string(),
+                Err(error) => error.to_string(),
+            };
+            cx.fact(format!(
+                "what operation {interrupted} has promoted of it may still be on the array: {left}"
+            ));
         }
         Ok(())
     }
@@ -165,9 +184,12 @@ impl ReplicatedVolumes<'_> {
         let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
-        let call = array.discard_promoted(&replication, volume, maker, managed_as.as_ref());
-        intent.carry_out(call).await?.map_err(storage_stop)?;
-        Ok(forget_object(volume))
+        let object = volume_of(cx, volume)?;
+        let call = array.discard_promoted(&replication, &object, maker, managed_as.as_ref());
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(forget_object(volume)),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
     }
 
     /// The latest recovery point that holds the group's data on the target's array. A test failover takes none itself:
@@ -179,7 +201,7 @@ impl ReplicatedVolumes<'_> {
         let plan = cx.plan();
         let points = self
             .arrays
-            .recovery_points(&plan.replication())
+            .recovery_points(&plan.replication(), &plan.volumes_in_cinder())
             .await
             .map_err(storage_stop)?;
         let Some(latest) = points.into_iter().next() else {
@@ -226,11 +248,16 @@ impl ReplicatedVolumes<'_> {
         let replication = cx.plan().replication();
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
-        let call = array.clone_point(&replication, &point, volume, &cx.operation.id);
-        let cloned = intent
+        let object = volume_of(cx, volume)?;
+        let call = array.clone_point(&replication, &point, &object, &cx.operation.id);
+        let cloned = match intent
             .carry_out(call)
             .await?
-            .map_err(|error| clone_stop(error, &cx.plan().group_name))?;
+            .map_err(|error| clone_stop(error, &cx.plan().group_name))?
+        {
+            ArrayProgress::Done(cloned) => cloned,
+            ArrayProgress::Pending(pending) => return Ok(not_yet(pending)),
+        };
         Ok(Progress::Done(vec![
             Mapped::Promoted {
                 volume: volume.clone(),
@@ -255,9 +282,12 @@ impl ReplicatedVolumes<'_> {
         let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
-        let call = array.discard_clone(&replication, volume, maker, managed_as.as_ref());
-        intent.carry_out(call).await?.map_err(storage_stop)?;
-        Ok(forget_object(volume))
+        let object = volume_of(cx, volume)?;
+        let call = array.discard_clone(&replication, &object, maker, managed_as.as_ref());
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(forget_object(volume)),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
     }
 
     /// Nothing will be taken back any more: the arrays need not keep what only this operation needed.
@@ -276,7 +306,8 @@ impl ReplicatedVolumes<'_> {
         let intent = cx.intend().await?;
         let replication = cx.plan().replication();
         let array = self.arrays.open_for(&intent);
-        let call = array.release(&replication, mark::maker(cx.operation));
+        let volumes = cx.plan().volumes_in_cinder();
+        let call = array.forget(&replication, &volumes, mark::maker(cx.operation));
         intent.carry_out(call).await?.map_err(storage_stop)?;
         Ok(Progress::done())
     }
@@ -327,6 +358,29 @@ impl ReplicatedVolumes<'_> {
     }
 }
 
+/// Whether the source is asked: a lost one is not.
+fn mode(operation: &Operation) -> PromotionMode {
+    match operation.is_unplanned() {
+        true => PromotionMode::Forced,
+        false => PromotionMode::Planned,
+    }
+}
+
+/// What an array is busy with is looked at again when it says so.
+fn not_yet(pending: Pending) -> Progress {
+    Progress::Waiting {
+        on: pending.to_string(),
+        again: pending.look_again,
+    }
+}
+
+/// What was promoted of `volume`.
+fn the_one(promoted: Vec<PromotedVolume>, volume: &VolumeId) -> Result<PromotedVolume, StepError> {
+    let found = promoted.into_iter().find(|made| made.volume == *volume);
+    let missing = || format!("the array says nothing of volume {volume}, which it has promoted");
+    found.ok_or_else(|| StepError::last(Code::Internal, missing()))
+}
+
 fn forget_object(volume: &VolumeId) -> Progress {
     Progress::Done(vec![Effect::Unmapped {
         kind: MapKind::Promoted,
@@ -364,14 +418,14 @@ fn take_one(group: &str) -> String {
 
 /// A point that lacks a volume is older than the volume's protection.
 fn clone_stop(error: StorageError, group: &str) -> StepError {
-    match error {
-        StorageError::Refused { .. } => StepError::last(
-            Code::Refused,
-            format!(
-                "{error}; if the volume was protected after that point, {}",
-                take_one(group)
-            ),
-        ),
-        StorageError::Unavailable { .. } => storage_stop(error),
+    if error.kind != StorageErrorKind::Refused {
+        return storage_stop(error);
     }
+    StepError::last(
+        Code::Refused,
+        format!(
+            "{error}; if the volume was protected after that point, {}",
+            take_one(group)
+        ),
+    )
 }

@@ -7,7 +7,7 @@ use protector_core::{
     },
     id::{ServerId, VolumeId},
     operation::OperationKind,
-    storage::BackendObject,
+    storage::{BackendObject, CinderVolume, Relation},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -118,6 +118,7 @@ impl SourceVolumes<'_> {
     ) -> Result<Verdict, StepError> {
         let plan = cx.plan();
         let id = &volume.id;
+        let in_cinder = cinder_volume(volume);
         let server_id = server_of(cx, id)?;
         let admin = self.clouds.source_admin(cx).await?;
         // Side by side: on a cloud that answers slowly one after the other would take longer than they are good for.
@@ -125,10 +126,11 @@ impl SourceVolumes<'_> {
         let (seen, server, object, twin) = tokio::join!(
             reading::seen_volume_with_its_ties(source, &admin, volume),
             self.own_server(view, source, &server_id, id),
-            self.identity(&plan.source_array, id),
+            self.locate(&plan.source_array, &in_cinder),
             self.twin(view, id, &server_id),
         );
         let (seen, server, object, twin) = (seen?, server?, object?, twin?);
+        let relation = self.relation(object.as_ref(), twin.object.as_ref()).await?;
         let protected_by = cx.protected_by(id.as_str()).await?;
         let known = SourceVolume {
             id: id.as_str(),
@@ -136,6 +138,7 @@ impl SourceVolumes<'_> {
             server_id: server_id.as_str(),
             server: &server,
             object: object.as_ref(),
+            relation: &relation,
             replication_type: plan.replication_type,
             protected_by: protected_by.as_deref(),
         };
@@ -191,12 +194,30 @@ impl SourceVolumes<'_> {
         Ok(OwnServer::Gone { host: host? })
     }
 
-    async fn identity(
+    async fn locate(
         &self,
         array: &str,
-        id: &VolumeId,
+        volume: &CinderVolume,
     ) -> Result<Option<BackendObject>, StepError> {
-        self.arrays.identity(array, id).await.map_err(storage_stop)
+        self.arrays
+            .locate(array, volume)
+            .await
+            .map_err(storage_stop)
+    }
+
+    /// What the source's object and the copy's are to each other, right now.
+    async fn relation(
+        &self,
+        source: Option<&BackendObject>,
+        copy: Option<&BackendObject>,
+    ) -> Result<Relation, StepError> {
+        let (Some(source), Some(copy)) = (source, copy) else {
+            return Ok(Relation::Unknown {
+                why: "one of the two objects is not known".to_owned(),
+            });
+        };
+        let asking = self.arrays.relation(source, copy);
+        asking.await.map_err(storage_stop)
     }
 
     async fn twin(
@@ -208,17 +229,17 @@ impl SourceVolumes<'_> {
         let heirs = self.clouds.heirs(cx, server).await?;
         let copy = heirs.volume_of(cx, id);
         let copy_server = heirs.server_of(cx, server);
-        let object = async {
-            match &copy {
-                Some(copy) => self.identity(&heirs.array, copy).await,
-                None => Ok(None),
-            }
-        };
         let volume = async {
-            match &copy {
-                Some(copy) => reading::volume(&heirs.cloud, copy).await,
-                None => Ok(None),
-            }
+            let Some(copy) = &copy else {
+                return Ok((None, None));
+            };
+            let volume = reading::volume(&heirs.cloud, copy).await?;
+            // What Cinder has forgotten may be on the array still.
+            let sought = volume
+                .as_ref()
+                .map_or_else(|| CinderVolume::known_by_id(copy.clone()), cinder_volume);
+            let object = self.locate(&heirs.array, &sought).await?;
+            Ok::<_, StepError>((volume, object))
         };
         let seen_server = async {
             match &copy_server {
@@ -226,8 +247,8 @@ impl SourceVolumes<'_> {
                 None => Ok(None),
             }
         };
-        let (object, volume, seen_server) = tokio::join!(object, volume, seen_server);
-        let (object, volume, seen_server) = (object?, volume?, seen_server?);
+        let (copys, seen_server) = tokio::join!(volume, seen_server);
+        let ((volume, object), seen_server) = (copys?, seen_server?);
         Ok(Counterpart {
             id: copy.map(|id| id.to_string()).unwrap_or_default(),
             meant: copy_is_meant(cx, server),
@@ -381,6 +402,16 @@ fn server_of(cx: &StepContext<'_>, id: &VolumeId) -> Result<ServerId, StepError>
     Ok(member.server_id.clone())
 }
 
+/// All that leads an array to the object behind a volume, as Cinder tells it now.
+fn cinder_volume(volume: &Volume) -> CinderVolume {
+    CinderVolume {
+        id: volume.id.clone(),
+        name_id: volume.name_id.clone(),
+        host: volume.host.clone(),
+        metadata: volume.metadata.clone(),
+    }
+}
+
 /// The facts behind a deletion, each once in the record.
 fn note_what_made_it_safe(
     cx: &mut StepContext<'_>,
@@ -405,7 +436,7 @@ fn note_what_made_it_safe(
     {
         cx.fact(format!(
             "its object {} on {} is not the copy's, {} on {}",
-            own.serial, own.array, other.serial, other.array
+            own.serial, own.scope, other.serial, other.scope
         ));
     }
     if let OwnServer::Gone {

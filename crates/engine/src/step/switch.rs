@@ -149,6 +149,9 @@ pub(super) fn moved(
     for volume in &mut moved.volumes {
         volume.volume_type = cx.plan().volume_type_on_target(volume).map(str::to_owned);
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
+        // Of its place on the other array the next reading tells.
+        volume.name_id = None;
+        volume.host = None;
         move_delete_on_termination(volume, cx.plan());
     }
     moved.server.security_groups = cx.plan().security_groups_on_target(member);

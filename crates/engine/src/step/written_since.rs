@@ -18,7 +18,7 @@ use protector_openstack::volume::Volume;
 
 use super::{
     adopted::is_imported_by,
-    arrays::Arrays,
+    arrays::{Arrays, volume_of},
     mark, reading,
     site_clouds::SiteClouds,
     source_server::{how_it_was_left, who_asked},
@@ -119,9 +119,10 @@ impl WrittenSince<'_> {
         }
         let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
+        let object = volume_of(cx, volume)?;
         let asking = self
             .arrays
-            .original_written_since(&replication, volume, maker);
+            .original_written_since(&replication, &object, maker);
         let written = asking.await.map_err(storage_stop)?;
         let original = WrittenOriginal {
             id: volume.as_str(),
@@ -181,7 +182,8 @@ impl WrittenSince<'_> {
         }
         let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
-        let asking = self.arrays.written_since(&replication, &volume.id, maker);
+        let object = volume.in_cinder();
+        let asking = self.arrays.written_since(&replication, &object, maker);
         let written = asking.await.map_err(storage_stop)?;
         let imported = match written {
             Written::NoObject => {

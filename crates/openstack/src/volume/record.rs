@@ -46,6 +46,10 @@ pub struct Volume {
     /// The group that it is in (3.13).
     #[serde(deserialize_with = "field::nullable")]
     pub group_id: Option<VolumeGroupId>,
+    /// The id in the name of its object, which a migration within the cloud changes and the tenant's id does not; shown to
+    /// admins only, and where it is another one.
+    #[serde(rename = "os-vol-mig-status-attr:name_id", default)]
+    pub name_id: Option<VolumeId>,
     /// The state of its migration, shown to admins only.
     #[serde(default)]
     pub migration_status: Option<String>,

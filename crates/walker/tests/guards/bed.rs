@@ -40,7 +40,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
-    storage::StorageDriver,
+    storage::GroupReplication,
 };
 use protector_engine::{
     clouds::Clouds,
@@ -778,9 +778,9 @@ impl Bed {
 
     /// How many recovery points of the group the target's array keeps.
     pub async fn recovery_points(&self) -> usize {
-        let replication = self.failover().operation.plan.replication();
+        let plan = self.failover().operation.plan;
         self.arrays
-            .recovery_points(&replication)
+            .recovery_points(&plan.replication(), &plan.volumes_in_cinder())
             .await
             .unwrap()
             .len()
@@ -1790,6 +1790,8 @@ fn member_of(
                 bootable: None,
                 volume_type: None,
                 tag: None,
+                name_id: None,
+                host: None,
             })
             .collect(),
         earlier: vec![],

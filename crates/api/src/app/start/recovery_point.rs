@@ -38,7 +38,8 @@ async fn latest_within(
     patience: Duration,
 ) -> Result<RecoveryPoint, NoPoint> {
     let replication = plan.replication();
-    let asked = app.storage.recovery_points(&replication);
+    let volumes = plan.volumes_in_cinder();
+    let asked = app.storage.recovery_points(&replication, &volumes);
     let array = &plan.target_array;
     match tokio::time::timeout(patience, asked).await {
         Ok(Ok(points)) => points.into_iter().next().ok_or_else(|| {
