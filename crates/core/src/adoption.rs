@@ -387,6 +387,7 @@ mod tests {
             replication_type: ReplicationType::Async,
             source_array: "a".into(),
             target_array: "b".into(),
+            promotion: crate::storage::PromotionKind::Copy,
             target_volume_type: None,
             mappings: ResourceMappings::default(),
             members,

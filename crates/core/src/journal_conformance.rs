@@ -1089,6 +1089,7 @@ fn plan(group_id: &GroupId) -> Plan {
         replication_type: ReplicationType::Async,
         source_array: "mock://array-a".to_owned(),
         target_array: "mock://array-b".to_owned(),
+        promotion: crate::storage::PromotionKind::Copy,
         target_volume_type: Some("type-b".to_owned()),
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),

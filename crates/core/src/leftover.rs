@@ -48,6 +48,8 @@ pub enum Remedy {
     Start,
     /// Discard a promoted copy on the array. No cloud knows it.
     DiscardPromoted,
+    /// Let the source write to its volume again, on the array. Nothing is removed.
+    Unfence,
     /// Nothing that could be done by hand.
     Nothing,
 }
@@ -57,6 +59,7 @@ impl Remedy {
         match undo {
             Undo::Nothing => Self::Nothing,
             Undo::StartOriginal(_) => Self::Start,
+            Undo::Unfence(_) => Self::Unfence,
             Undo::DiscardPromoted(_) | Undo::DiscardClone(_) => Self::DiscardPromoted,
             Undo::Unmanage(_) => Self::Unmanage,
             Undo::DeletePorts(_) | Undo::DeleteCopy(_) => Self::Delete,
@@ -186,7 +189,7 @@ fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
     let kind = match remedy {
         Remedy::DiscardPromoted => None,
         Remedy::Delete | Remedy::Unmanage => action.resource_kind(),
-        Remedy::Start | Remedy::Nothing => return None,
+        Remedy::Start | Remedy::Unfence | Remedy::Nothing => return None,
     };
     Some(Removal {
         kind,
@@ -356,6 +359,11 @@ fn command(
             "{openstack} server list --long  # look for the property {}='{}'",
             crate::mark::OPERATION,
             operation.id
+        ),
+        (Remedy::Unfence, _, id) => format!(
+            "# on the array of {site}, let volume {id} be written to again, once nothing of it is promoted on the other one",
+            site = scope.site,
+            id = id.unwrap_or("of this line"),
         ),
         (Remedy::DiscardPromoted, _, id) => format!(
             "# no openstack command: the promoted copy {} is on array {}; its administrator, or a cleanup, discards it",

@@ -18,7 +18,7 @@ use crate::{
     member_settings::ServerSettings,
     recovery_plan::{RecoveryPlan, UserDataOnCopy},
     site::SiteScope,
-    storage::{CinderVolume, Replication},
+    storage::{CinderVolume, PromotionKind, Replication},
 };
 
 /// The plan of an operation. Stored as JSON with it.
@@ -34,6 +34,9 @@ pub struct Plan {
     pub source_array: String,
     /// The array on the target site.
     pub target_array: String,
+    /// What becomes of a replica there that is promoted.
+    #[serde(default, skip_serializing_if = "PromotionKind::is_copy")]
+    pub promotion: PromotionKind,
     /// The volume type that imported volumes get (an id on the target).
     pub target_volume_type: Option<String>,
     /// Networks and flavors, read from source to target.
@@ -149,21 +152,8 @@ pub struct ArrayPair {
     pub primary: String,
     /// The array of its secondary site.
     pub secondary: String,
-}
-
-impl ArrayPair {
-    /// The direction in which `group` would be moved next: from where it runs to its other site.
-    pub fn replication(&self, group: &Group) -> Replication {
-        let (source, target) = match group.current_primary_site == group.primary.site {
-            true => (&self.primary, &self.secondary),
-            false => (&self.secondary, &self.primary),
-        };
-        Replication {
-            group_id: group.id.clone(),
-            source_array: source.clone(),
-            target_array: target.clone(),
-        }
-    }
+    /// What becomes of a replica on either of them that is promoted.
+    pub promotion: PromotionKind,
 }
 
 impl Plan {
@@ -225,6 +215,7 @@ impl Plan {
             replication_type: group.replication_type,
             source_array: source_array.clone(),
             target_array: target_array.clone(),
+            promotion: arrays.promotion,
             target_volume_type: group.volume_type_on_other().map(str::to_owned),
             mappings: group.mappings_from_current(),
             members,

@@ -171,7 +171,10 @@ fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     else {
         return Next::Settle(OperationState::Failed);
     };
-    let in_the_way = may_still_have_a_copy(record);
+    let in_the_way: BTreeSet<_> = may_still_have_a_copy(record)
+        .into_iter()
+        .chain(whose_volumes_are_fenced(record))
+        .collect();
     let has_its_turn = |step: &StepRecord| match &step.action {
         Step::RecreateServer { .. } => true,
         Step::StopServer { server } => !in_the_way.contains(server),
@@ -236,6 +239,18 @@ fn may_still_have_a_copy(record: &OperationRecord) -> BTreeSet<&ServerId> {
         }
     }
     in_the_way
+}
+
+/// The servers of which a volume takes no writes until its fence is undone: a guest that is started on it fails.
+fn whose_volumes_are_fenced(record: &OperationRecord) -> impl Iterator<Item = &ServerId> {
+    let fences = record.steps.iter().filter(|step| must_be_undone(step));
+    fences.filter_map(|step| match &step.action {
+        Step::FenceVolume { volume } => {
+            let (member, _) = record.operation.plan.volume(volume.as_str())?;
+            Some(&member.server_id)
+        }
+        _ => None,
+    })
 }
 
 fn explain(step: &StepRecord) -> String {

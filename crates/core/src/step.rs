@@ -79,6 +79,11 @@ pub enum Step {
     },
     /// Replicate the group's volumes one last time and remember the recovery point.
     ReplicateGroup,
+    /// Keep everybody from writing to a volume of the source whose replica is to be promoted in place.
+    FenceVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
     /// Make a replicated volume writable on the target's array.
     PromoteVolume {
         /// The volume on the source.

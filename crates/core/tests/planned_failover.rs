@@ -32,6 +32,7 @@ use protector_core::{
     },
     schedule::{self, Next, NotAbortable},
     site::SiteScope,
+    storage::PromotionKind,
 };
 
 fn noon() -> DateTime<Utc> {
@@ -145,6 +146,7 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
     let arrays = ArrayPair {
         primary: "array-a".into(),
         secondary: "array-b".into(),
+        promotion: PromotionKind::Copy,
     };
     let group = group();
     let mappings = group.mappings.clone();

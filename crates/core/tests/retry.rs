@@ -97,6 +97,7 @@ fn plan() -> Plan {
         replication_type: ReplicationType::Async,
         source_array: "array-a".into(),
         target_array: "array-b".into(),
+        promotion: protector_core::storage::PromotionKind::Copy,
         target_volume_type: None,
         mappings: ResourceMappings::default(),
         members: vec![member],

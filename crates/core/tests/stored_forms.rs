@@ -35,6 +35,7 @@ use protector_core::{
     runbook::{BOOK_VERSION, Reported, Step, Verb},
     server_group::ServerGroup,
     site::SiteScope,
+    storage::PromotionKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -348,6 +349,7 @@ fn plan() -> Plan {
         replication_type: ReplicationType::Sync,
         source_array: "array-a".to_owned(),
         target_array: "array-b".to_owned(),
+        promotion: PromotionKind::InPlace,
         target_volume_type: Some("type-b".to_owned()),
         mappings: mappings(),
         members: vec![member()],
@@ -414,7 +416,8 @@ fn each_step() -> Vec<Step> {
             Step::CheckServer { .. } => Some(Step::CheckTarget),
             Step::CheckTarget => Some(Step::StopServer { server: server() }),
             Step::StopServer { .. } => Some(Step::ReplicateGroup),
-            Step::ReplicateGroup => Some(Step::PromoteVolume { volume: volume() }),
+            Step::ReplicateGroup => Some(Step::FenceVolume { volume: volume() }),
+            Step::FenceVolume { .. } => Some(Step::PromoteVolume { volume: volume() }),
             Step::PromoteVolume { .. } => Some(Step::ManageVolume { volume: volume() }),
             Step::ManageVolume { .. } => Some(Step::ReservePorts { server: server() }),
             Step::ReservePorts { .. } => Some(Step::CompletePorts { server: server() }),

@@ -106,6 +106,7 @@ fn test_record() -> OperationRecord {
         replication_type: ReplicationType::Async,
         source_array: "array-a".into(),
         target_array: "array-b".into(),
+        promotion: protector_core::storage::PromotionKind::Copy,
         target_volume_type: None,
         mappings: ResourceMappings::default(),
         members: vec![

@@ -137,7 +137,6 @@ impl ArrayObjects for MockStorageDriver {
 #[async_trait]
 impl GroupReplication for MockStorageDriver {
     fn capabilities(&self, replication: &Replication) -> Result<Capabilities, StorageError> {
-        self.arrays.find(&replication.source_array)?;
         self.arrays.find(&replication.target_array)?;
         Ok(Capabilities {
             driver: "MockStorageDriver".to_owned(),

@@ -285,6 +285,7 @@ mod tests {
             replication_type: ReplicationType::Async,
             source_array: "array-a".to_owned(),
             target_array: "array-b".to_owned(),
+            promotion: protector_core::storage::PromotionKind::Copy,
             target_volume_type: None,
             mappings: ResourceMappings::default(),
             members: Vec::new(),

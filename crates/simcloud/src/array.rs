@@ -21,7 +21,10 @@ use protector_core::{
     },
 };
 
-use crate::backend::{MemObjects, MemVolume};
+use crate::{
+    backend::{MemObjects, MemVolume},
+    mirror::Mirrors,
+};
 
 /// What the arrays remember beside the volumes themselves.
 #[derive(Default)]
@@ -45,6 +48,8 @@ struct Point {
 /// A storage driver for simulations. Behaves as the mock driver on directories does.
 pub struct SimArrays {
     arrays: BTreeMap<String, MemObjects>,
+    kind: PromotionKind,
+    mirrors: Mutex<Mirrors>,
     clock: Arc<dyn Clock>,
     catalogue: Mutex<Catalogue>,
     refusing: AtomicBool,
@@ -55,8 +60,19 @@ pub struct SimArrays {
 impl SimArrays {
     /// Arrays by the name that policies use (`mock://array-a`), each over one cloud's volume objects.
     pub fn new(arrays: BTreeMap<String, MemObjects>, clock: Arc<dyn Clock>) -> Self {
+        Self::of(PromotionKind::Copy, arrays, clock)
+    }
+
+    /// The same of this kind. Arrays that mirror are two.
+    pub fn of(
+        kind: PromotionKind,
+        arrays: BTreeMap<String, MemObjects>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             arrays,
+            kind,
+            mirrors: Mutex::default(),
             clock,
             catalogue: Mutex::default(),
             refusing: AtomicBool::new(false),
@@ -99,14 +115,60 @@ impl SimArrays {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answers(&self, array: &str) -> Result<(), StorageError> {
+    pub(crate) fn mirrors(&self) -> MutexGuard<'_, Mirrors> {
+        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_copying(&self) -> bool {
+        self.kind.is_copy()
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    /// The names of the two arrays of a mirror.
+    pub(crate) fn both_arrays(&self) -> [String; 2] {
+        let mut names = self.arrays.keys().cloned();
+        [
+            names.next().unwrap_or_default(),
+            names.next().unwrap_or_default(),
+        ]
+    }
+
+    pub(crate) fn refuse_unknown_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+    ) -> Result<(), StorageError> {
+        let array = &replication.target_array;
+        self.answers(array)?;
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(refused(array, "it takes no orders at present"));
+        }
+        let catalogue = self.catalogue();
+        let mut points = catalogue
+            .points
+            .get(replication.group_id.as_str())
+            .into_iter()
+            .flatten();
+        match points.any(|known| known.point.id == *point) {
+            true => Ok(()),
+            false => Err(refused(
+                array,
+                format!("there is no recovery point {point}"),
+            )),
+        }
+    }
+
+    pub(crate) fn answers(&self, array: &str) -> Result<(), StorageError> {
         match self.lost.load(Ordering::SeqCst) {
             false => Ok(()),
             true => Err(StorageError::unavailable(array, "connection refused")),
         }
     }
 
-    fn objects(
+    pub(crate) fn objects(
         &self,
         array: &str,
     ) -> Result<MutexGuard<'_, BTreeMap<String, MemVolume>>, StorageError> {
@@ -119,7 +181,7 @@ impl SimArrays {
     }
 }
 
-fn refused(array: &str, message: impl Into<String>) -> StorageError {
+pub(crate) fn refused(array: &str, message: impl Into<String>) -> StorageError {
     StorageError::refused(array, message.into())
 }
 
@@ -168,6 +230,9 @@ impl ArrayObjects for SimArrays {
         array: &str,
         volume: &CinderVolume,
     ) -> Result<Option<BackendObject>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.locate_mirrored(array, volume);
+        }
         let name = cinder_name(volume.name_id());
         let there = self.objects(array)?.contains_key(&name);
         Ok(there.then(|| object(array, &name)))
@@ -178,6 +243,9 @@ impl ArrayObjects for SimArrays {
         one: &BackendObject,
         other: &BackendObject,
     ) -> Result<Relation, StorageError> {
+        if !self.kind.is_copy() {
+            return self.relation_of_mirrored(one, other);
+        }
         match (&one.scope, &one.serial) == (&other.scope, &other.serial) {
             true => Ok(Relation::Same),
             false => Ok(Relation::Distinct),
@@ -190,14 +258,17 @@ impl GroupReplication for SimArrays {
     fn capabilities(&self, _replication: &Replication) -> Result<Capabilities, StorageError> {
         Ok(Capabilities {
             driver: "simulated".to_owned(),
-            promotion: PromotionKind::Copy,
+            promotion: self.kind,
             consistency: Consistency::Group,
             recovery_points: PointsKept::Several,
-            way_back: WayBack::Full,
-            fences_source: false,
+            way_back: match self.kind {
+                PromotionKind::Copy => WayBack::Full,
+                PromotionKind::InPlace => WayBack::Delta,
+            },
+            fences_source: !self.kind.is_copy(),
             test_clone: true,
-            linked_deletion: false,
-            names_follow: false,
+            linked_deletion: !self.kind.is_copy(),
+            names_follow: !self.kind.is_copy(),
             notes: Vec::new(),
         })
     }
@@ -211,8 +282,11 @@ impl GroupReplication for SimArrays {
     async fn protect(
         &self,
         replication: &Replication,
-        _volumes: &[CinderVolume],
+        volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.protect_mirrored(replication, volumes);
+        }
         self.answers(&replication.source_array)?;
         Ok(ArrayProgress::Done(()))
     }
@@ -220,8 +294,11 @@ impl GroupReplication for SimArrays {
     async fn unprotect(
         &self,
         replication: &Replication,
-        _volumes: &[CinderVolume],
+        volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.unprotect_mirrored(replication, volumes);
+        }
         self.answers(&replication.source_array)?;
         Ok(ArrayProgress::Done(()))
     }
@@ -237,6 +314,7 @@ impl GroupReplication for SimArrays {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         tokio::time::sleep(takes).await;
+        self.catch_up();
         let mut catalogue = self.catalogue();
         let points = catalogue
             .points
@@ -307,19 +385,25 @@ impl GroupFailover for SimArrays {
     async fn fence(
         &self,
         replication: &Replication,
-        _volumes: &[CinderVolume],
+        volumes: &[CinderVolume],
         _operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.fence_mirrored(replication, volumes);
+        }
         let what = "it keeps nobody from writing";
         Err(StorageError::unsupported(&replication.source_array, what))
     }
 
     async fn unfence(
         &self,
-        _replication: &Replication,
-        _volumes: &[CinderVolume],
+        replication: &Replication,
+        volumes: &[CinderVolume],
         _operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.unfence_mirrored(replication, volumes);
+        }
         Ok(ArrayProgress::Done(()))
     }
 
@@ -328,9 +412,12 @@ impl GroupFailover for SimArrays {
         replication: &Replication,
         point: &RecoveryPointId,
         volumes: &[CinderVolume],
-        _mode: PromotionMode,
+        mode: PromotionMode,
         operation: &OperationId,
     ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.promote_mirrored(replication, point, volumes, mode, operation);
+        }
         let promoted = volumes
             .iter()
             .map(|volume| self.copy_of(replication, point, &volume.id, operation));
@@ -344,23 +431,12 @@ impl GroupFailover for SimArrays {
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        let array = &replication.target_array;
-        self.answers(array)?;
-        let mut catalogue = self.catalogue();
-        let key = (operation.clone(), volume.id.clone());
-        if !catalogue.promotions.contains_key(&key) {
-            return Ok(ArrayProgress::Done(()));
-        }
-        let first = promoted_name(operation, &volume.id);
-        let mut objects = self.objects(array)?;
-        if let Some(name) = name_of(&objects, &first) {
-            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
-                return Err(refused(array, format!("{first} is now called {name}")));
+        match self.kind {
+            PromotionKind::Copy => self.discard_copy(replication, volume, operation, managed_as),
+            PromotionKind::InPlace => {
+                self.discard_promoted_in_place(replication, volume, operation, managed_as)
             }
-            objects.remove(&name);
         }
-        catalogue.promotions.remove(&key);
-        Ok(ArrayProgress::Done(()))
     }
 
     async fn written_since(
@@ -369,6 +445,9 @@ impl GroupFailover for SimArrays {
         volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
+        if !self.kind.is_copy() {
+            return self.written_in_place(replication, volume, operation);
+        }
         let catalogue = self.catalogue();
         let key = (operation.clone(), volume.id.clone());
         let Some(promotion) = catalogue.promotions.get(&key) else {
@@ -400,6 +479,9 @@ impl GroupFailover for SimArrays {
         volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
+        if !self.kind.is_copy() {
+            return self.written_to_fenced(replication, volume);
+        }
         let catalogue = self.catalogue();
         let objects = self.objects(&replication.source_array)?;
         let Some(object) = objects.get(&cinder_name(volume.name_id())) else {
@@ -422,9 +504,12 @@ impl GroupFailover for SimArrays {
     async fn resync(
         &self,
         replication: &Replication,
-        _volumes: &[CinderVolume],
+        volumes: &[CinderVolume],
         _operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.kind.is_copy() {
+            return self.resync_mirrored(replication, volumes);
+        }
         self.answers(&replication.target_array)?;
         Ok(ArrayProgress::Done(()))
     }
@@ -451,12 +536,37 @@ impl TestClones for SimArrays {
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        self.discard_promoted(replication, volume, operation, managed_as)
-            .await
+        self.discard_copy(replication, volume, operation, managed_as)
     }
 }
 
 impl SimArrays {
+    fn discard_copy(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let array = &replication.target_array;
+        self.answers(array)?;
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.id.clone());
+        if !catalogue.promotions.contains_key(&key) {
+            return Ok(ArrayProgress::Done(()));
+        }
+        let first = promoted_name(operation, &volume.id);
+        let mut objects = self.objects(array)?;
+        if let Some(name) = name_of(&objects, &first) {
+            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
+                return Err(refused(array, format!("{first} is now called {name}")));
+            }
+            objects.remove(&name);
+        }
+        catalogue.promotions.remove(&key);
+        Ok(ArrayProgress::Done(()))
+    }
+
     fn copy_of(
         &self,
         replication: &Replication,
@@ -488,6 +598,7 @@ impl SimArrays {
             .ok_or_else(|| refused(array, format!("recovery point {point} has no {volume}")))?;
         let object = MemVolume {
             made_as: Some(first.clone()),
+            mirror: None,
             ..replica
         };
         objects.insert(first.clone(), object);

@@ -28,6 +28,9 @@ pub enum BackendError {
     /// The name has a path in it, or is empty.
     #[error("{0:?} is not a name that the backend accepts")]
     BadName(String),
+    /// It is the replica of a mirror, which only the mirror changes.
+    #[error("{0} is a replica: the other side of its mirror is primary")]
+    Replica(String),
     /// The file system refused.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -181,6 +184,36 @@ pub struct MemVolume {
     /// The name under which an array has made it. It stays when Cinder renames the object, as a serial number does, and a
     /// copy has none.
     pub made_as: Option<String>,
+    /// That it is one side of a mirror. A copy is none.
+    pub mirror: Option<Mirror>,
+}
+
+impl MemVolume {
+    /// What a copy of it is: an object of its own.
+    fn copied(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            gib: self.gib,
+            made_as: None,
+            mirror: None,
+        }
+    }
+
+    /// Whether only its mirror may change it.
+    pub fn is_replica(&self) -> bool {
+        self.mirror
+            .as_ref()
+            .is_some_and(|mirror| !mirror.is_primary)
+    }
+}
+
+/// One side of a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The same on both sides.
+    pub id: String,
+    /// Whether this side may be written to.
+    pub is_primary: bool,
 }
 
 /// The objects of one in-memory backend, by name; shared with whoever plays the storage array.
@@ -222,18 +255,26 @@ impl VolumeBackend for MemBackend {
             bytes: image.clone(),
             gib,
             made_as: None,
+            mirror: None,
         };
         self.lock().insert(name.to_owned(), volume);
         Ok(())
     }
 
     fn delete(&mut self, name: &str) -> Result<(), BackendError> {
-        self.lock().remove(name);
+        let mut objects = self.lock();
+        if objects.get(name).is_some_and(MemVolume::is_replica) {
+            return Err(BackendError::Replica(name.to_owned()));
+        }
+        objects.remove(name);
         Ok(())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), BackendError> {
         let mut objects = self.lock();
+        if objects.get(from).is_some_and(MemVolume::is_replica) {
+            return Err(BackendError::Replica(from.to_owned()));
+        }
         if objects.contains_key(to) {
             return Err(BackendError::Exists(to.to_owned()));
         }
@@ -250,11 +291,7 @@ impl VolumeBackend for MemBackend {
             .get(from)
             .cloned()
             .ok_or_else(|| BackendError::Missing(from.to_owned()))?;
-        let copy = MemVolume {
-            made_as: None,
-            ..volume
-        };
-        objects.insert(to.to_owned(), copy);
+        objects.insert(to.to_owned(), volume.copied());
         Ok(())
     }
 

@@ -16,3 +16,4 @@ pub mod backend;
 pub mod cloud;
 pub mod http;
 pub mod in_process;
+mod mirror;

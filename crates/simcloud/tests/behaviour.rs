@@ -138,6 +138,7 @@ fn manage_renames_the_object_and_unmanage_keeps_it() {
     let content = MemVolume {
         bytes: Bytes::from_static(b"data"),
         gib: 3,
+        mirror: None,
         made_as: None,
     };
     world

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use protector_core::{
     confidential::Confidential,
+    group::Group,
     id::{GroupId, SiteName},
     plan::ArrayPair,
+    storage::{PromotionKind, Replication},
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, NotSet,
@@ -49,9 +51,24 @@ pub struct ReplicationPolicy {
 }
 
 impl ReplicationPolicy {
-    /// The two arrays, as a plan needs them.
-    pub fn arrays(&self) -> ArrayPair {
+    /// The direction in which `group` would be moved next: from where it runs to its other site.
+    pub fn replication(&self, group: &Group) -> Replication {
+        let (primary, secondary) = (&self.primary_fa_url, &self.secondary_fa_url);
+        let (source, target) = match group.current_primary_site == group.primary.site {
+            true => (primary, secondary),
+            false => (secondary, primary),
+        };
+        Replication {
+            group_id: group.id.clone(),
+            source_array: source.clone(),
+            target_array: target.clone(),
+        }
+    }
+
+    /// The two arrays, as a plan needs them, which promote as `promotion` says.
+    pub fn arrays(&self, promotion: PromotionKind) -> ArrayPair {
         ArrayPair {
+            promotion,
             primary: self.primary_fa_url.clone(),
             secondary: self.secondary_fa_url.clone(),
         }

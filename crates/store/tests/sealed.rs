@@ -415,7 +415,7 @@ async fn a_policy_names_its_arrays_without_the_key_of_its_tokens() {
     fs::rename(keys.join("0"), bed.dir.path().join("hidden")).unwrap();
     let db = &bed.another().await;
     let mut kept = db.policy_show(&group.id).await.unwrap();
-    assert_eq!(kept.arrays().primary, "mock://array-a");
+    assert_eq!(kept.primary_fa_url, "mock://array-a");
     let token = kept.primary_fa_api_token.clone().unwrap();
     assert!(token.expose().unwrap_err().to_string().contains("key 0"));
     kept.rpo_minutes = 30;

@@ -7,6 +7,7 @@ use protector_core::{
     operation::{MapKind, OperationState, StepState},
     runbook::{Step, cleanup::is_left},
 };
+use protector_simcloud::backend::MemVolume;
 
 use crate::{
     lost_invariant,
@@ -30,6 +31,9 @@ pub fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     if outcome.ran_twice {
         violations.push("I10: a server and its copy ran together".to_owned());
     }
+    if outcome.ran_on_a_replica {
+        violations.push("I10: a server ran on a disk that takes no writes".to_owned());
+    }
     match outcome.record.operation.state {
         OperationState::Completed => completed(outcome, &mut violations),
         OperationState::Failed => taken_back(outcome, &mut violations),
@@ -38,7 +42,52 @@ pub fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     deletions_agree_with_the_record(outcome, &mut violations);
     no_port_is_forgotten(outcome, &mut violations);
     no_bytes_lost(outcome, &mut violations);
+    one_side_may_be_written_to(outcome, &mut violations);
     violations
+}
+
+/// Of a mirror's two sides never both take writes; the one that does is where the group runs, under the name by which its
+/// Cinder knows it. What could not be taken back may leave none that does.
+fn one_side_may_be_written_to(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
+    let record = &outcome.record;
+    let is_left = record
+        .steps
+        .iter()
+        .any(|step| step.progress.state == StepState::UndoFailed);
+    for (_, volume) in record.operation.plan.volumes() {
+        let Some(mirror) = outcome.mirrors.get(&volume.id) else {
+            continue;
+        };
+        let copy = record.map.target(MapKind::Volume, volume.id.as_str());
+        let wanted = match record.operation.state {
+            OperationState::Completed => (None, copy.map(|id| format!("volume-{id}"))),
+            _ => (Some(format!("volume-{}", volume.id)), None),
+        };
+        let (here, there) = (
+            primary(&outcome.source, mirror),
+            primary(&outcome.target, mirror),
+        );
+        let both = here.is_some() && there.is_some();
+        let found = (here.map(str::to_owned), there.map(str::to_owned));
+        if both || (found != wanted && !is_left) {
+            violations.push(format!(
+                "I4: of {} (source, target) may be written to {found:?}, not {wanted:?}",
+                volume.id
+            ));
+        }
+    }
+}
+
+/// The object of `mirror` that may be written to.
+fn primary<'f>(facts: &'f CloudFacts, mirror: &str) -> Option<&'f str> {
+    let is_primary = |object: &MemVolume| {
+        let of = object.mirror.as_ref();
+        of.is_some_and(|of| of.is_primary && of.id == mirror)
+    };
+    let mut objects = facts.objects.iter();
+    objects
+        .find(|(_, object)| is_primary(object))
+        .map(|(name, _)| name.as_str())
 }
 
 /// I12 of ports: one that was made and is in no server is named by the record.
@@ -262,8 +311,9 @@ fn deletions_agree_with_the_record(outcome: &WalkOutcome, violations: &mut Vec<V
 fn no_bytes_lost(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for (_, volume) in outcome.record.operation.plan.volumes() {
         let name = format!("volume-{}", volume.id);
-        let original = outcome.source_before.objects.get(&name);
-        if outcome.source.objects.get(&name) == original {
+        let bytes = |object: Option<&MemVolume>| object.map(|object| object.bytes.clone());
+        let original = bytes(outcome.source_before.objects.get(&name));
+        if bytes(outcome.source.objects.get(&name)) == original {
             continue;
         }
         let copy = outcome
@@ -272,7 +322,7 @@ fn no_bytes_lost(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
             .target(MapKind::Volume, volume.id.as_str())
             .map(|id| format!("volume-{id}"));
         let saved = copy.and_then(|copy| outcome.target.objects.get(&copy));
-        if saved.map(|object| &object.bytes) != original.map(|object| &object.bytes) {
+        if bytes(saved) != original {
             violations.push(format!("I4: the bytes of volume {} are lost", volume.id));
         }
     }

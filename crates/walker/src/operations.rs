@@ -20,9 +20,10 @@ use protector_core::{
         test_failover::test_failover,
         unplanned_failover::unplanned_failover,
     },
+    storage::PromotionKind,
 };
 
-use crate::scenario::{SOURCE, Scenario};
+use crate::scenario::{SOURCE, Scenario, WorldOptions};
 
 /// The id of a test failover's cleanup.
 pub(crate) fn test_cleanup_id() -> OperationId {
@@ -47,7 +48,7 @@ pub(crate) fn test_cleanup_of(test: &OperationRecord, now: DateTime<Utc>) -> Ope
 
 /// The operation that a scenario is about, as it is accepted.
 pub(crate) fn operation_of(
-    scenario: Scenario,
+    options: &WorldOptions,
     group: &Group,
     members: &[Member],
     now: DateTime<Utc>,
@@ -56,7 +57,8 @@ pub(crate) fn operation_of(
         clippy::expect_used,
         reason = "a world whose group cannot be planned is a mistake in its making"
     )]
-    let plan = plan_of(group, members).expect("the group can be planned");
+    let plan = plan_of(group, members, options.promotion).expect("the group can be planned");
+    let scenario = options.scenario;
     let plan = Plan {
         retain_source_volumes: scenario == Scenario::VolumesRetained,
         ..plan
@@ -86,12 +88,16 @@ pub(crate) fn move_named(
     members: &[Member],
     now: DateTime<Utc>,
 ) -> Option<OperationRecord> {
-    let plan = plan_of(group, members).ok()?;
+    let plan = plan_of(group, members, PromotionKind::Copy).ok()?;
     let book = planned_move(&plan);
     Some(first_of_its_kind(id, kind, plan, book, now))
 }
 
-fn plan_of(group: &Group, members: &[Member]) -> Result<Plan, PlanRefusal> {
+fn plan_of(
+    group: &Group,
+    members: &[Member],
+    promotion: PromotionKind,
+) -> Result<Plan, PlanRefusal> {
     let array_of = |site: &SiteName| match site.as_str() == SOURCE {
         true => "mock://array-a".to_owned(),
         false => "mock://array-b".to_owned(),
@@ -99,6 +105,7 @@ fn plan_of(group: &Group, members: &[Member]) -> Result<Plan, PlanRefusal> {
     let arrays = ArrayPair {
         primary: array_of(&group.primary.site),
         secondary: array_of(&group.secondary.site),
+        promotion,
     };
     let plan = Plan::move_to_other_site(
         group,
@@ -225,7 +232,12 @@ pub(crate) fn takeover_named(
     interrupted: Vec<OperationId>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
-    let record = operation_of(Scenario::SourceLost, group, members, now);
+    let record = operation_of(
+        &WorldOptions::of(Scenario::SourceLost, 1),
+        group,
+        members,
+        now,
+    );
     OperationRecord {
         operation: Operation {
             id,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use protector_core::storage::PromotionKind;
+
 use crate::fault::Storm;
 
 /// What the world is like apart from the schedule's fault.
@@ -102,6 +104,8 @@ pub struct WorldOptions {
     pub data_volumes: usize,
     /// What it is like.
     pub scenario: Scenario,
+    /// What becomes of a replica that is promoted.
+    pub promotion: PromotionKind,
     /// How much an engine does at the same time. One at a time in walks over schedules, where concurrency would only
     /// make the order of calls depend on the executor.
     pub concurrency: usize,
@@ -120,10 +124,19 @@ impl WorldOptions {
             members,
             data_volumes: 1,
             scenario,
+            promotion: PromotionKind::Copy,
             concurrency: 1,
             storm: None,
             stuck: 0,
             second_clock_ahead: Duration::ZERO,
+        }
+    }
+
+    /// The same with arrays that mirror, and promote in place.
+    pub fn mirrored(scenario: Scenario, members: usize) -> Self {
+        Self {
+            promotion: PromotionKind::InPlace,
+            ..Self::of(scenario, members)
         }
     }
 }

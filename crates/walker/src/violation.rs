@@ -80,11 +80,16 @@ pub(crate) fn taken_back(outcome: &WalkOutcome, violations: &mut Vec<Violation>)
     if outcome.target.volumes.len() != outcome.target_before.volumes.len() {
         violations.push("volumes were left on the target".to_owned());
     }
-    if outcome.target.objects.len() != outcome.target_before.objects.len() {
-        violations.push(format!(
-            "objects were left on the target's array: {:?}",
-            outcome.target.objects.keys().collect::<Vec<_>>()
-        ));
+    // A mirror's replica is there before and after.
+    let objects = outcome.target.objects.iter();
+    let left: Vec<_> = objects
+        .filter(|(name, object)| {
+            !object.is_replica() && !outcome.target_before.objects.contains_key(*name)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    if !left.is_empty() {
+        violations.push(format!("objects were left on the target's array: {left:?}"));
     }
     if outcome.group.0.status != GroupStatus::Active {
         violations.push(format!("the group is {}", outcome.group.0.status));

@@ -1,4 +1,5 @@
-//! Looks at both clouds at every call: did a server and its copy, or two copies of it, ever run together (invariant I10)?
+//! Looks at both clouds at every call: did a server and its copy, or two copies of it, ever run together (invariant I10), and
+//! did a guest ever run on a disk that takes no writes?
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use protector_simcloud::in_process::{SharedCloud, lock};
+use protector_simcloud::{
+    backend::{MemObjects, MemVolume},
+    in_process::{SharedCloud, lock},
+};
 use tokio::time::Instant;
 
 /// Looks are at least this far apart: nothing that a cloud does takes less, and a look at a large cloud is dear.
@@ -19,16 +23,21 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Watch {
     source: SharedCloud,
     target: SharedCloud,
+    /// Their volumes' objects.
+    objects: [MemObjects; 2],
     both_running: AtomicBool,
+    on_a_replica: AtomicBool,
     last_look: Mutex<Option<Instant>>,
 }
 
 impl Watch {
-    pub fn new(source: SharedCloud, target: SharedCloud) -> Self {
+    pub fn new(source: SharedCloud, target: SharedCloud, objects: [MemObjects; 2]) -> Self {
         Self {
             source,
             target,
+            objects,
             both_running: AtomicBool::new(false),
+            on_a_replica: AtomicBool::new(false),
             last_look: Mutex::default(),
         }
     }
@@ -50,6 +59,7 @@ impl Watch {
         if !self.is_due() {
             return;
         }
+        self.look_at_disks();
         let copies: Vec<String> = lock(&self.target)
             .servers()
             .into_iter()
@@ -70,6 +80,28 @@ impl Watch {
         if both {
             self.both_running.store(true, Ordering::SeqCst);
         }
+    }
+
+    fn look_at_disks(&self) {
+        for (cloud, objects) in [&self.source, &self.target].into_iter().zip(&self.objects) {
+            let objects = objects.lock().unwrap_or_else(PoisonError::into_inner);
+            if !objects.values().any(MemVolume::is_replica) {
+                continue;
+            }
+            let is_replica = |id: &String| {
+                let object = objects.get(&format!("volume-{id}"));
+                object.is_none_or(MemVolume::is_replica)
+            };
+            let servers = lock(cloud).servers();
+            let mut running = servers.iter().filter(|server| server.running);
+            if running.any(|server| server.volumes.iter().any(is_replica)) {
+                self.on_a_replica.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    pub fn saw_one_on_a_replica(&self) -> bool {
+        self.on_a_replica.load(Ordering::SeqCst)
     }
 
     pub fn saw_both_running(&self) -> bool {

@@ -78,6 +78,8 @@ pub struct WalkOutcome {
     pub target: CloudFacts,
     /// Whether a server and its copy were ever seen running together.
     pub ran_twice: bool,
+    /// Whether a server was ever seen running on a disk that takes no writes.
+    pub ran_on_a_replica: bool,
     /// Journal writes, from the operation that the schedule is about.
     pub writes: usize,
     /// Remote calls of it.
@@ -98,6 +100,8 @@ pub struct WalkOutcome {
     pub retry: Option<OperationRecord>,
     /// How many calls reached the source of an unplanned failover.
     pub calls_on_source: usize,
+    /// The mirror of each volume, where arrays mirror.
+    pub mirrors: BTreeMap<VolumeId, String>,
 }
 
 /// A cloud from the inside.
@@ -226,7 +230,8 @@ impl World {
             vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
             Arc::new(Calm),
         ));
-        let arrays = Arc::new(SimArrays::new(
+        let arrays = Arc::new(SimArrays::of(
+            options.promotion,
             BTreeMap::from([
                 ("mock://array-a".to_owned(), Arc::clone(&source.objects)),
                 ("mock://array-b".to_owned(), Arc::clone(&target.objects)),
@@ -252,7 +257,7 @@ impl World {
             listeners.set_deaf(true);
         }
         let journal = Arc::new(MemoryJournal::new());
-        let record = operation_of(options.scenario, &group, &members, clock.now());
+        let record = operation_of(options, &group, &members, clock.now());
         let operation = record.operation.id.clone();
         let id = group.id.clone();
         journal.put_group(group, members);
@@ -260,6 +265,7 @@ impl World {
         let watch = Arc::new(Watch::new(
             Arc::clone(&source.cloud),
             Arc::clone(&target.cloud),
+            [Arc::clone(&source.objects), Arc::clone(&target.objects)],
         ));
         Self {
             clock,
@@ -432,6 +438,7 @@ impl World {
     }
 
     pub(crate) fn outcome(&self, cleanups: Vec<OperationRecord>) -> WalkOutcome {
+        self.arrays.catch_up();
         // Nobody may have called a cloud since what was asked for last took effect.
         self.watch.look();
         let lost = "the world's own records are never removed";
@@ -453,6 +460,7 @@ impl World {
             target_before: self.target.before.clone(),
             target: self.target.facts(),
             ran_twice: self.watch.saw_both_running(),
+            ran_on_a_replica: self.watch.saw_one_on_a_replica(),
             writes: self.injector.writes(),
             calls: self.injector.calls(),
             test_cleanup: None,
@@ -463,6 +471,7 @@ impl World {
             stuck: self.stuck.clone(),
             retry: None,
             calls_on_source: 0,
+            mirrors: self.arrays.mirrors_of_volumes(),
         }
     }
 }

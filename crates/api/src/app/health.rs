@@ -276,10 +276,7 @@ async fn arrays_seen(app: &App, groups: &[GroupSeen]) -> BTreeMap<String, Asked<
     let arrays: BTreeSet<String> = groups
         .iter()
         .filter_map(|group| group.policy.as_ref())
-        .flat_map(|policy| {
-            let pair = policy.arrays();
-            [pair.primary, pair.secondary]
-        })
+        .flat_map(|policy| [&policy.primary_fa_url, &policy.secondary_fa_url].map(Clone::clone))
         .collect();
     let asked = arrays.into_iter().map(|array| async {
         let answer = match timeout(PATIENCE, app.storage.check(&array)).await {
@@ -304,7 +301,7 @@ async fn points_seen(
     let mut asked = Vec::new();
     for seen in groups {
         let Some(policy) = &seen.policy else { continue };
-        let replication = policy.arrays().replication(&seen.stored.group);
+        let replication = policy.replication(&seen.stored.group);
         if matches!(arrays.get(&replication.target_array), Some(Ok(()))) {
             asked.push(newest_point(app, replication));
         }

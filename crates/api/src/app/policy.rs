@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
+    plan::ArrayPair,
     storage::{CinderVolume, StorageError},
 };
 use protector_store::ReplicationPolicy;
@@ -140,6 +141,27 @@ pub fn current_array<'p>(group: &Group, policy: &'p ReplicationPolicy) -> &'p st
     } else {
         &policy.primary_fa_url
     }
+}
+
+/// The arrays of `group`'s policy, where it has one, and how they promote.
+///
+/// # Errors
+///
+/// That its other site's array is not among this site's.
+pub fn array_pair(
+    app: &App,
+    group: &Group,
+    policy: Option<&ReplicationPolicy>,
+) -> ApiResult<Option<ArrayPair>> {
+    let Some(policy) = policy else {
+        return Ok(None);
+    };
+    let replication = policy.replication(group);
+    let capabilities = app
+        .storage
+        .capabilities(&replication)
+        .map_err(|error| ApiError::new(Refusal::ArrayRefuses, format!("{error}.")))?;
+    Ok(Some(policy.arrays(capabilities.promotion)))
 }
 
 async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {

@@ -10,10 +10,9 @@ use protector_core::{
     member::{Member, ProtectedVolume},
     operation::{OperationKind, OperationState},
     orphan::CloudResource,
-    plan::ArrayPair,
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
     runbook::resource::ResourceKind,
-    storage::{CinderVolume, StorageDriver, StorageError},
+    storage::{CinderVolume, Replication, StorageDriver, StorageError},
 };
 use protector_peer::peer::other_scope;
 use protector_store::{
@@ -54,10 +53,12 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
     let in_the_way: Vec<String> = no_way_back.into_iter().chain(beside).collect();
     let no_way_back = (!in_the_way.is_empty()).then(|| in_the_way.join(" "));
     let refused = refused(app, stored).await?;
-    let arrays = policy.as_ref().map(|policy| policy.arrays());
     let arrays = async {
-        match &arrays {
-            Some(pair) => Some(arrays_seen(&*app.storage, group, &members, pair).await),
+        match &policy {
+            Some(policy) => {
+                let replication = policy.replication(group);
+                Some(arrays_seen(&*app.storage, &members, replication).await)
+            }
             None => None,
         }
     };
@@ -289,11 +290,9 @@ fn late() -> Silence {
 
 async fn arrays_seen(
     storage: &dyn StorageDriver,
-    group: &Group,
     members: &[Member],
-    pair: &ArrayPair,
+    replication: Replication,
 ) -> ArraysSeen {
-    let replication = pair.replication(group);
     let (source_array, target_array) = (
         replication.source_array.clone(),
         replication.target_array.clone(),

@@ -4,8 +4,8 @@ use super::{
     NewStep, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{
-        complete_copies, each_server, each_volume, make_ports, manage_volume, promote_volume,
-        whole_group,
+        complete_copies, each_server, each_volume, fence_volume, make_ports, manage_volume,
+        promote_volume, promoted_in_place, whole_group,
     },
 };
 use crate::{
@@ -43,6 +43,12 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Verb::Undoable,
             Reported::Never,
             [whole_group(Step::ReplicateGroup)],
+        )
+        .phase(
+            "fence_volumes",
+            Verb::Undoable,
+            Reported::Never,
+            promoted_in_place(plan, fence_volume),
         )
         .phase(
             "promote_volumes",

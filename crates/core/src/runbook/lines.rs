@@ -48,6 +48,14 @@ pub(super) fn each_volume(
     })
 }
 
+/// The same where an array makes the replica itself the volume: there is nothing else to go back to.
+pub(super) fn promoted_in_place(
+    plan: &Plan,
+    action: fn(&ProtectedVolume) -> Step,
+) -> impl Iterator<Item = NewStep> {
+    each_volume(plan, action).filter(|_| !plan.promotion.is_copy())
+}
+
 /// What a copy gets once its group runs on the target, and nothing of the move is taken back any more.
 pub(super) fn complete_copies(book: Runbook, plan: &Plan) -> Runbook {
     restore_delete_on_termination(associate_floating_ips(book, plan), plan)
@@ -97,6 +105,12 @@ pub(super) fn whole_group(action: Step) -> NewStep {
 
 pub(super) fn manage_volume(volume: &ProtectedVolume) -> Step {
     Step::ManageVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+pub(super) fn fence_volume(volume: &ProtectedVolume) -> Step {
+    Step::FenceVolume {
         volume: volume.id.clone(),
     }
 }

@@ -51,6 +51,12 @@ fn made_on(upper: &Step, below: &Step, plan: &Plan) -> bool {
             Step::ManageVolume { volume: imported },
             Step::PromoteVolume { volume } | Step::CloneVolume { volume },
         ) => imported == volume,
+        (Step::PromoteVolume { volume: promoted }, Step::FenceVolume { volume }) => {
+            promoted == volume
+        }
+        (Step::FenceVolume { volume }, Step::StopServer { server }) => plan
+            .volume(volume.as_str())
+            .is_some_and(|(member, _)| member.server_id == *server),
         _ => false,
     }
 }

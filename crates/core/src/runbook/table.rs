@@ -103,6 +103,8 @@ pub enum Undo<'s> {
     Nothing,
     /// The original is started again.
     StartOriginal(&'s ServerId),
+    /// The source may write to its volume again.
+    Unfence(&'s VolumeId),
     /// What was promoted is discarded on the array.
     DiscardPromoted(&'s VolumeId),
     /// The clone is discarded there.
@@ -131,6 +133,10 @@ impl Step {
             Self::ReplicateGroup => on(Source, Group)
                 .asking(Asks::Array(Source))
                 .within(Limit::Replication, "array"),
+            Self::FenceVolume { volume } => on(Source, Volume(volume))
+                .asking(Asks::Array(Source))
+                .within(Limit::Replication, "array")
+                .undone_by(Undo::Unfence(volume)),
             Self::PromoteVolume { volume } => on(Target, Volume(volume))
                 .asking(Asks::Array(Target))
                 .within(Limit::Replication, "array")
@@ -256,9 +262,10 @@ impl Step {
             Undo::StartOriginal(server) | Undo::DeletePorts(server) | Undo::DeleteCopy(server) => {
                 plan.member_of_server(server.as_str())
             }
-            Undo::DiscardPromoted(volume) | Undo::DiscardClone(volume) | Undo::Unmanage(volume) => {
-                plan.volume(volume.as_str()).map(|(member, _)| member)
-            }
+            Undo::Unfence(volume)
+            | Undo::DiscardPromoted(volume)
+            | Undo::DiscardClone(volume)
+            | Undo::Unmanage(volume) => plan.volume(volume.as_str()).map(|(member, _)| member),
         }
     }
 

@@ -45,7 +45,7 @@ pub trait GroupReplication: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `Misconfigured` for arrays that the site does not have, or that cannot replicate to each other.
+    /// `Misconfigured` for a target that the site does not have. It need not have the source: that may be lost.
     fn capabilities(&self, replication: &Replication) -> Result<Capabilities, StorageError>;
 
     /// What is not right with the two arrays for this replication, a sentence each with its cure; asked before a group has

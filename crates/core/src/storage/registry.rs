@@ -84,7 +84,8 @@ impl ArrayObjects for ArrayRegistry {
 #[async_trait]
 impl GroupReplication for ArrayRegistry {
     fn capabilities(&self, replication: &Replication) -> Result<Capabilities, StorageError> {
-        self.of_both(replication)?.capabilities(replication)
+        self.of(&replication.target_array)?
+            .capabilities(replication)
     }
 
     async fn findings(&self, replication: &Replication) -> Result<Vec<String>, StorageError> {

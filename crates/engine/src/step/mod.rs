@@ -233,6 +233,9 @@ impl CloudActions {
             Step::CheckTarget => self.target_check().check_target(cx).await,
             Step::StopServer { server } => self.source_servers().stop_server(cx, server).await,
             Step::ReplicateGroup => self.replicated_volumes().replicate_group(cx).await,
+            Step::FenceVolume { volume } => {
+                self.replicated_volumes().fence_volume(cx, volume).await
+            }
             Step::PromoteVolume { volume } => {
                 self.replicated_volumes().promote_volume(cx, volume).await
             }
@@ -318,6 +321,7 @@ impl CloudActions {
         match step.row().undo {
             Undo::Nothing => Ok(Progress::done()),
             Undo::StartOriginal(server) => self.source_servers().start_again(cx, server).await,
+            Undo::Unfence(volume) => self.replicated_volumes().unfence_volume(cx, volume).await,
             Undo::DiscardPromoted(volume) => {
                 self.replicated_volumes().discard_promoted(cx, volume).await
             }

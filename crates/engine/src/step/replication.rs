@@ -74,6 +74,48 @@ impl ReplicatedVolumes<'_> {
         ]))
     }
 
+    /// Keeps everybody from writing to the source's volume, whose server has stopped: its replica takes its place.
+    pub(super) async fn fence_volume(
+        &self,
+        cx: &mut StepContext<'_>,
+        volume: &VolumeId,
+    ) -> Result<Progress, StepError> {
+        let (replication, volumes) = (cx.plan().replication(), [volume_of(cx, volume)?]);
+        let intent = cx.intend().await?;
+        if let Some(not_yet) = self.clouds.any_may_write(cx).await? {
+            return Ok(not_yet);
+        }
+        let array = self.arrays.open_for(&intent);
+        let call = array.fence(&replication, &volumes, mark::maker(cx.operation));
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(Progress::done()),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
+    }
+
+    /// Lets the source write to its volume again, once nothing is promoted of it.
+    pub(super) async fn unfence_volume(
+        &self,
+        cx: &mut StepContext<'_>,
+        volume: &VolumeId,
+    ) -> Result<Progress, StepError> {
+        if cx.memo.intents == 0 {
+            return Ok(Progress::done());
+        }
+        if let Some(why) = cx.blocked_by {
+            let why = format!("kept from writing: its promotion was not taken back ({why})");
+            return Err(StepError::last(Code::Kept, why));
+        }
+        let (replication, volumes) = (cx.plan().replication(), [volume_of(cx, volume)?]);
+        let intent = cx.intend_undo().await?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.unfence(&replication, &volumes, mark::maker(cx.operation));
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(Progress::done()),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
+    }
+
     pub(super) async fn promote_volume(
         &self,
         cx: &mut StepContext<'_>,

@@ -40,7 +40,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
-    storage::GroupReplication,
+    storage::{GroupReplication, PromotionKind},
 };
 use protector_engine::{
     clouds::Clouds,
@@ -1810,6 +1810,7 @@ fn arrays() -> ArrayPair {
     ArrayPair {
         primary: "mock://array-a".into(),
         secondary: "mock://array-b".into(),
+        promotion: PromotionKind::Copy,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
         App,
         block_rule::not_in_sync,
         elsewhere::lives_elsewhere,
+        policy::array_pair,
         refusal::Refusal,
         start::{
             admission::{self, refuse_wrong_status},
@@ -289,7 +290,7 @@ async fn start_again(
     }
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let mut plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
         .map_err(|refusal| admission::refused(group, &refusal))?;
     plan.members

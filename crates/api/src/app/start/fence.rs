@@ -15,6 +15,7 @@ use protector_core::{
     operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     plan::{ArrayPair, Plan},
     runbook::fence::fence,
+    storage::PromotionKind,
 };
 use protector_peer::peer::{PeerError, other_scope};
 use protector_store::{KeptOperation, LeftServers, PeerOperation, StoredGroup};
@@ -116,6 +117,7 @@ impl Left {
         let arrays = ArrayPair {
             primary: String::new(),
             secondary: String::new(),
+            promotion: PromotionKind::Copy,
         };
         let networks = group.mappings_from_current().networks;
         let old = old.into_iter().map(|member| as_it_was(member, &networks));

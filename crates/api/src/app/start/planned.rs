@@ -13,6 +13,7 @@ use protector_store::StoredGroup;
 use crate::{
     app::{
         App,
+        policy::array_pair,
         refusal::Refusal,
         start::{
             admission::{self, Move},
@@ -96,7 +97,7 @@ pub async fn plan_move_here(
     admission::refuse_wrong_status(group, kind)?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let retain = asked.retain_source_volumes;
     let (plan, steps) =
         admission::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;

@@ -11,6 +11,7 @@ use protector_store::{GroupStart, Lock, StoredGroup};
 use crate::{
     app::{
         App,
+        policy::array_pair,
         start::{
             admission,
             new_operation::{Asker, insert, queued},
@@ -39,7 +40,7 @@ pub async fn start_replication(
     let group = &stored.group;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
         .map_err(|refusal| admission::refused(group, &refusal))?
         .as_now();

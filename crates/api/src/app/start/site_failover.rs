@@ -21,6 +21,7 @@ use protector_wire::{
 use crate::{
     app::{
         App, block_rule,
+        policy::array_pair,
         refusal::Refusal,
         start::{
             admission,
@@ -141,7 +142,7 @@ async fn would_start(app: &App, kind: FailoverKind, stored: &StoredGroup) -> Api
     admission::refuse_wrong_status(group, OperationKind::Failover)?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let mappings = group.mappings_from_current();
     let retain = app.settings.retain_source_volumes;
     let kind = OperationKind::Failover;

@@ -17,6 +17,7 @@ use protector_wire::operation::{TestCleanup, TestFailover};
 use crate::{
     app::{
         App,
+        policy::array_pair,
         refusal::Refusal,
         start::{
             admission,
@@ -110,7 +111,7 @@ pub async fn start_test_failover(
     admission::refuse_wrong_status(group, kind)?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| admission::refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind));

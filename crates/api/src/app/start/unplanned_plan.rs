@@ -13,6 +13,7 @@ use protector_wire::operation::{Failback, Failover};
 use crate::{
     app::{
         App,
+        policy::array_pair,
         refusal::Refusal,
         start::{
             admission::{self, refused},
@@ -153,7 +154,7 @@ pub(crate) async fn plan_to_take_over(
     let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = policy.map(|policy| policy.arrays());
+    let arrays = array_pair(app, group, policy.as_ref())?;
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind));

@@ -1,0 +1,89 @@
+//! Faults at every journal write and every remote call of moves between arrays that mirror and promote in place, as those of
+//! `schedules.rs` are between arrays that copy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may panic, and say what they did"
+)]
+
+use protector_core::operation::OperationState;
+use protector_walker::{
+    Scenario, Schedule, Subject, WalkOutcome, World, WorldOptions, check, walk,
+};
+
+async fn calm(scenario: Scenario) -> WalkOutcome {
+    let options = WorldOptions::mirrored(scenario, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    outcome
+}
+
+async fn every_single_fault(scenario: Scenario, subject: Subject) {
+    let report = walk(&WorldOptions::mirrored(scenario, 1), subject).await;
+    println!(
+        "{} schedules over {} writes and {} calls",
+        report.schedules, report.writes, report.calls
+    );
+    assert_eq!(report.violations, vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_swaps_the_sides_of_each_mirror() {
+    let outcome = calm(Scenario::AllWell).await;
+    let operation = &outcome.record.operation;
+    assert_eq!(operation.state, OperationState::Completed, "{operation:?}");
+    assert_eq!(
+        outcome.mirrors.len(),
+        4,
+        "two members with two volumes each"
+    );
+    let failed = protector_core::operation::steps_failed(&outcome.record.steps);
+    assert_eq!(failed, vec![]);
+    let replicas = outcome.source.objects.values();
+    let replicas = replicas.filter(|object| object.is_replica()).count();
+    assert_eq!(replicas, 4, "Cinder forgot them, and their bytes stay");
+    for step in &outcome.record.steps {
+        if step.phase_name == "delete_source_volume" {
+            let facts = step.progress.memo.facts.join("; ");
+            assert!(facts.contains("unmanaged instead of deleted"), "{facts}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_taken_back_leaves_each_mirror_as_it_was() {
+    let outcome = calm(Scenario::BuildsFail).await;
+    assert_eq!(outcome.record.operation.state, OperationState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_move_keeps_the_invariants() {
+    every_single_fault(Scenario::AllWell, Subject::Operation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_move_that_is_taken_back_keeps_the_invariants() {
+    every_single_fault(Scenario::BuildsFail, Subject::Operation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_move_that_retains_its_source_keeps_the_invariants() {
+    every_single_fault(Scenario::VolumesRetained, Subject::Operation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_cleanup_keeps_the_invariants() {
+    every_single_fault(Scenario::DeletionsFail, Subject::Cleanup { at_once: 1 }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_cleanup_of_what_could_not_be_taken_back_keeps_the_invariants() {
+    every_single_fault(Scenario::TakingBackFails, Subject::Cleanup { at_once: 1 }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_test_keeps_the_invariants() {
+    every_single_fault(Scenario::TestAllWell, Subject::Operation).await;
+}
