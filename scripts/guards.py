@@ -170,6 +170,12 @@ TABLE: dict[str, list[str]] = {
         TWIN + "an_object_that_the_array_does_not_know_is_kept",
         VOLUME + "a_volume_whose_object_the_array_does_not_know_is_kept",
     ],
+    "must_not_be_resynced": [
+        "guard::resync::tests::what_may_be_the_last_good_copy_is_not_thrown_away"
+    ],
+    "still_a_volume": [
+        "guard::resync::tests::what_cinder_still_has_is_not_thrown_away"
+    ],
     "relation_is_not_known": [
         TWIN + "what_nobody_knows_the_relation_of_is_kept",
         VOLUME + "what_nobody_knows_the_relation_of_is_kept",

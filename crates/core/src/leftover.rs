@@ -50,6 +50,9 @@ pub enum Remedy {
     DiscardPromoted,
     /// Let the source write to its volume again, on the array. Nothing is removed.
     Unfence,
+    /// Make what the returned site has of a volume a replica again, on the array: what was written there and never came over
+    /// is thrown away.
+    Resync,
     /// Nothing that could be done by hand.
     Nothing,
 }
@@ -189,7 +192,7 @@ fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
     let kind = match remedy {
         Remedy::DiscardPromoted => None,
         Remedy::Delete | Remedy::Unmanage => action.resource_kind(),
-        Remedy::Start | Remedy::Unfence | Remedy::Nothing => return None,
+        Remedy::Start | Remedy::Unfence | Remedy::Resync | Remedy::Nothing => return None,
     };
     Some(Removal {
         kind,
@@ -252,6 +255,12 @@ fn remedy(step: &StepRecord) -> Remedy {
 }
 
 fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
+    if matches!(
+        action,
+        Step::LeaveReplica { .. } | Step::ResyncVolume { .. }
+    ) {
+        return Remedy::Resync;
+    }
     match (action.deletes(), taken_back) {
         (true, _) => Remedy::Delete,
         (false, true) => Remedy::of(action.row().undo),
@@ -359,6 +368,11 @@ fn command(
             "{openstack} server list --long  # look for the property {}='{}'",
             crate::mark::OPERATION,
             operation.id
+        ),
+        (Remedy::Resync, _, id) => format!(
+            "# on the array of {site}, make what it has of volume {id} the replica of its copy; what was written there and never came over is lost",
+            site = scope.site,
+            id = id.unwrap_or("of this line"),
         ),
         (Remedy::Unfence, _, id) => format!(
             "# on the array of {site}, let volume {id} be written to again, once nothing of it is promoted on the other one",

@@ -173,7 +173,11 @@ fn removable(leftover: &Leftover) -> Option<(ResourceKind, &str)> {
         Remedy::Delete | Remedy::Unmanage => {
             Some((leftover.kind?, leftover.resource_id.as_deref()?))
         }
-        Remedy::Start | Remedy::Unfence | Remedy::DiscardPromoted | Remedy::Nothing => None,
+        Remedy::Start
+        | Remedy::Unfence
+        | Remedy::Resync
+        | Remedy::DiscardPromoted
+        | Remedy::Nothing => None,
     }
 }
 

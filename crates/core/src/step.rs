@@ -188,6 +188,16 @@ pub enum Step {
         /// The volume on the source.
         volume: VolumeId,
     },
+    /// Leave what a source that nothing is known of has of a mirrored volume, likewise; a cleanup turns it into a resync.
+    LeaveReplica {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Make what a lost site, which is back, has of a volume the replica of what was promoted in its place.
+    ResyncVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
     /// Stop a server that a move left on the source.
     FenceServer {
         /// The server on the source.

@@ -132,7 +132,9 @@ fn action(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Unmanage => "delete/unmanage",
         Remedy::DiscardPromoted => "delete/discard",
-        Remedy::Delete | Remedy::Start | Remedy::Unfence | Remedy::Nothing => "delete",
+        Remedy::Delete | Remedy::Start | Remedy::Unfence | Remedy::Resync | Remedy::Nothing => {
+            "delete"
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use protector_core::{
 
 use crate::{
     backend::{MemObjects, MemVolume},
-    mirror::Mirrors,
+    mirror_catalogue::Mirrors,
 };
 
 /// What the arrays remember beside the volumes themselves.
@@ -54,6 +54,7 @@ pub struct SimArrays {
     catalogue: Mutex<Catalogue>,
     refusing: AtomicBool,
     lost: AtomicBool,
+    cut_off: Mutex<Option<String>>,
     replication_takes: Mutex<Duration>,
 }
 
@@ -77,6 +78,7 @@ impl SimArrays {
             catalogue: Mutex::default(),
             refusing: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            cut_off: Mutex::default(),
             replication_takes: Mutex::default(),
         }
     }
@@ -89,6 +91,11 @@ impl SimArrays {
     /// Sets whether no array answers anything.
     pub fn set_lost(&self, lost: bool) {
         self.lost.store(lost, Ordering::SeqCst);
+    }
+
+    /// Nobody reaches `array` any more, neither drivers nor the other array; `None`: all are reached.
+    pub fn cut_off(&self, array: Option<&str>) {
+        *self.cut_off.lock().unwrap_or_else(PoisonError::into_inner) = array.map(str::to_owned);
     }
 
     /// Sets how long a replication takes.
@@ -121,10 +128,6 @@ impl SimArrays {
 
     pub(crate) fn is_copying(&self) -> bool {
         self.kind.is_copy()
-    }
-
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
     }
 
     /// The names of the two arrays of a mirror.
@@ -162,10 +165,20 @@ impl SimArrays {
     }
 
     pub(crate) fn answers(&self, array: &str) -> Result<(), StorageError> {
-        match self.lost.load(Ordering::SeqCst) {
+        let cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.lost.load(Ordering::SeqCst) || cut_off.as_deref() == Some(array) {
             false => Ok(()),
             true => Err(StorageError::unavailable(array, "connection refused")),
         }
+    }
+
+    /// The objects of an array as they are, whether anybody reaches it or not.
+    pub(crate) fn unasked(
+        &self,
+        array: &str,
+    ) -> Option<MutexGuard<'_, BTreeMap<String, MemVolume>>> {
+        let objects = self.arrays.get(array)?;
+        Some(objects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn objects(

@@ -214,6 +214,9 @@ pub struct Mirror {
     pub id: String,
     /// Whether this side may be written to.
     pub is_primary: bool,
+    /// Whether it was promoted while the other side could be written to as well: what that has is not overwritten until
+    /// somebody says so.
+    pub has_diverged: bool,
 }
 
 /// The objects of one in-memory backend, by name; shared with whoever plays the storage array.

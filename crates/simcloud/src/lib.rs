@@ -17,3 +17,4 @@ pub mod cloud;
 pub mod http;
 pub mod in_process;
 mod mirror;
+mod mirror_catalogue;

@@ -17,35 +17,17 @@ use protector_core::{
 use crate::{
     array::{SimArrays, cinder_name, refused},
     backend::{MemVolume, Mirror},
+    mirror_catalogue::InPlace,
 };
 
 /// The objects of one array.
 type Objects = BTreeMap<String, MemVolume>;
 
-/// What was promoted in place, by the mirror's id and the array.
-#[derive(Clone, Debug)]
-pub(crate) struct InPlace {
-    operation: OperationId,
-    mode: PromotionMode,
-    /// What it had then.
-    bytes: bytes::Bytes,
-}
-
-/// What the mirroring arrays remember beside their objects.
-#[derive(Default)]
-pub(crate) struct Mirrors {
-    /// Each volume that was ever known as one side of a mirror, by the mirror's id.
-    volumes: BTreeMap<VolumeId, String>,
-    /// What was promoted, by array and mirror.
-    promoted: BTreeMap<(String, String), InPlace>,
-    made: u64,
-}
-
 impl SimArrays {
     /// Brings to each replica what its original has: bytes and name; takes away the replica of what was deleted, and makes that
     /// of what has none. Nothing between sides that may both be written to, and nothing while the arrays are lost.
     pub fn catch_up(&self) {
-        if self.is_copying() || self.is_lost() {
+        if self.is_copying() {
             return;
         }
         let [one, other] = self.both_arrays();
@@ -128,6 +110,7 @@ impl SimArrays {
                         object.mirror = Some(Mirror {
                             id,
                             is_primary: true,
+                            has_diverged: false,
                         });
                     })?;
                 }
@@ -234,6 +217,8 @@ impl SimArrays {
             }
             if !mirror.is_primary {
                 self.promote_object(array, &name)?;
+                let diverges = self.can_be_written_to(&replication.source_array, &mirror.id);
+                self.set_diverged(array, &name, diverges)?;
             }
             let key = (array.clone(), mirror.id.clone());
             let mut mirrors = self.mirrors();
@@ -288,6 +273,7 @@ impl SimArrays {
         self.rename(array, &name, volume)?;
         self.catch_up();
         self.demote(array, &own)?;
+        self.set_diverged(array, &own, false)?;
         self.mirrors().promoted.remove(&(array.clone(), mirror));
         Ok(ArrayProgress::Done(()))
     }
@@ -340,7 +326,7 @@ impl SimArrays {
         volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
         for volume in volumes {
-            let (_, object) = self.source_of(replication, volume)?;
+            let (here, object) = self.source_of(replication, volume)?;
             if !is_primary(&object) {
                 let array = &replication.source_array;
                 return Err(refused(array, format!("{} is not primary", volume.id)));
@@ -348,9 +334,26 @@ impl SimArrays {
             if let Some((there, _)) = self.peer_of(replication, &object)? {
                 self.demote(&replication.target_array, &there)?;
             }
+            self.set_diverged(&replication.source_array, &here, false)?;
         }
         self.catch_up();
         Ok(ArrayProgress::Done(()))
+    }
+
+    /// What nobody can ask while `array` is cut off: whether it lets its side of a mirror be written to.
+    fn can_be_written_to(&self, array: &str, mirror: &str) -> bool {
+        let side = self.unasked(array);
+        side.is_some_and(|objects| {
+            by_mirror(&objects, mirror).is_some_and(|(_, object)| is_primary(&object))
+        })
+    }
+
+    fn set_diverged(&self, array: &str, name: &str, diverged: bool) -> Result<(), StorageError> {
+        self.change(array, name, |object| {
+            if let Some(mirror) = &mut object.mirror {
+                mirror.has_diverged = diverged;
+            }
+        })
     }
 
     /// The object that `operation` has promoted of `volume`, and its mirror's id.
@@ -469,10 +472,13 @@ fn by_mirror(objects: &Objects, mirror: &str) -> Option<(String, MemVolume)> {
 
 /// Brings what `from` has as originals to `to`.
 fn follow(from: &Objects, to: &mut Objects) {
-    for (name, original) in from.iter().filter(|(_, object)| is_primary(object)) {
+    for (name, original) in from {
         let Some(mirror) = &original.mirror else {
             continue;
         };
+        if !mirror.is_primary || mirror.has_diverged {
+            continue;
+        }
         let replica = MemVolume {
             bytes: original.bytes.clone(),
             gib: original.gib,
@@ -480,6 +486,7 @@ fn follow(from: &Objects, to: &mut Objects) {
             mirror: Some(Mirror {
                 id: mirror.id.clone(),
                 is_primary: false,
+                has_diverged: false,
             }),
         };
         match by_mirror(to, &mirror.id) {

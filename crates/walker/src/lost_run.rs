@@ -28,6 +28,7 @@ impl World {
         self.take_recovery_point().await;
         self.source.write_more();
         trouble::cut_off(&self.source.cloud);
+        self.arrays.cut_off(Some("mock://array-a"));
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;

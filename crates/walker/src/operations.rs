@@ -216,28 +216,27 @@ pub(crate) fn takeover_id() -> OperationId {
 /// What the API of the surviving site makes of `openstack dr failover --unplanned` of a group whose failover `interrupted`
 /// is, if it may go on from one.
 pub(crate) fn takeover_of(
-    group: &Group,
-    members: &[Member],
+    (group, members): (&Group, &[Member]),
+    promotion: PromotionKind,
     interrupted: Vec<OperationId>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
-    takeover_named(takeover_id(), group, members, interrupted, now)
+    takeover_named(takeover_id(), (group, members), promotion, interrupted, now)
 }
 
 /// The same, with an id of its own.
 pub(crate) fn takeover_named(
     id: OperationId,
-    group: &Group,
-    members: &[Member],
+    (group, members): (&Group, &[Member]),
+    promotion: PromotionKind,
     interrupted: Vec<OperationId>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
-    let record = operation_of(
-        &WorldOptions::of(Scenario::SourceLost, 1),
-        group,
-        members,
-        now,
-    );
+    let options = WorldOptions {
+        promotion,
+        ..WorldOptions::of(Scenario::SourceLost, 1)
+    };
+    let record = operation_of(&options, group, members, now);
     OperationRecord {
         operation: Operation {
             id,

@@ -10,6 +10,7 @@ use protector_core::{
     operation::{OperationKind, OperationRecord, OperationState},
     present::{CurrentMember, map_as_of_now},
     runbook::cleanup::left_in_order,
+    storage::PromotionKind,
 };
 
 use crate::{
@@ -343,7 +344,13 @@ impl World {
             return None;
         }
         let id = Self::next_id(told);
-        let failover = takeover_named(id, &group, &members, Vec::new(), self.clock.now());
+        let failover = takeover_named(
+            id,
+            (&group, &members),
+            PromotionKind::Copy,
+            Vec::new(),
+            self.clock.now(),
+        );
         self.begin_move(GroupStatus::FailingOver, failover)
     }
 
@@ -395,7 +402,13 @@ impl World {
         })?;
         let id = Self::next_id(told);
         let makers = vec![failed.operation.id];
-        let failover = takeover_named(id, &group, &members, makers, self.clock.now());
+        let failover = takeover_named(
+            id,
+            (&group, &members),
+            PromotionKind::Copy,
+            makers,
+            self.clock.now(),
+        );
         self.begin_move(GroupStatus::FailingOver, failover)
     }
 

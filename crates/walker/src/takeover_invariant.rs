@@ -10,7 +10,7 @@ use protector_core::{
     operation::{MapKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
 };
-use protector_simcloud::cloud::ServerFacts;
+use protector_simcloud::cloud::{ServerFacts, VolumeFacts};
 
 use crate::{
     lost_run::LATER, takeover_run::TakeoverOutcome, violation::Violation, world::CloudFacts,
@@ -96,7 +96,12 @@ fn source_left_alone(outcome: &TakeoverOutcome, violations: &mut Vec<Violation>)
             let status = (!outcome.stood_still).then(|| server.status.clone());
             (server.id.clone(), server.volumes.clone(), status)
         });
-        (servers.collect::<Vec<_>>(), facts.volumes.clone())
+        // The names of a mirror follow the other side, so Cinder may not find what it had.
+        let volumes = facts.volumes.iter().map(|volume| VolumeFacts {
+            has_object: true,
+            ..volume.clone()
+        });
+        (servers.collect::<Vec<_>>(), volumes.collect::<Vec<_>>())
     };
     if shown(returned) != shown(after) {
         violations.push("servers or volumes of the lost site are not as they were".to_owned());
@@ -293,6 +298,25 @@ fn cleaned_up(
             }
         }
     }
+    let [.., target] = &outcome.target;
+    for (name, object) in &source.objects {
+        let Some(mirror) = &object.mirror else {
+            continue;
+        };
+        let copy = target.objects.get(name);
+        let follows = copy.is_some_and(|copy| {
+            copy.bytes == object.bytes
+                && copy
+                    .mirror
+                    .as_ref()
+                    .is_some_and(|of| of.id == mirror.id && of.is_primary)
+        });
+        if mirror.is_primary || !follows {
+            violations.push(format!(
+                "{name} is no replica of what runs on the other site"
+            ));
+        }
+    }
 }
 
 /// What the interrupted failover made and nobody took over can be found: a volume by its mark, an object by its name or by
@@ -326,8 +350,9 @@ fn nothing_forgotten(outcome: &TakeoverOutcome, violations: &mut Vec<Violation>)
                 kind == MapKind::Volume && object == format!("volume-{made}")
             })
     };
-    for object in target.objects.keys() {
-        let explained = volumes.contains(object) || (may_leave && recorded(object));
+    for (object, it) in &target.objects {
+        let explained =
+            volumes.contains(object) || it.is_replica() || (may_leave && recorded(object));
         if !explained {
             violations.push(format!(
                 "object {object} on the target's array belongs to nothing"

@@ -198,6 +198,7 @@ impl World {
         let mut source_after = source_at_return.clone();
         if is_lost {
             trouble::cut_off(&self.source.cloud);
+            self.arrays.cut_off(Some("mock://array-a"));
             trouble::mend([&self.target.cloud]);
             let engines = self.start_engines_of(&Protector {
                 journal: Arc::clone(&survivor.journal),
@@ -208,8 +209,8 @@ impl World {
             survivor.free().await;
             let (group, members) = self.group_of(&survivor.journal);
             let record = takeover_of(
-                &group,
-                &members,
+                (&group, &members),
+                self.options.promotion,
                 known(&lost, takeover.heard),
                 self.clock.now(),
             );
@@ -218,6 +219,7 @@ impl World {
             self.until(&survivor.journal, &injector, takeover.returns)
                 .await;
             trouble::mend([&self.source.cloud]);
+            self.arrays.cut_off(None);
             self.transport.advance();
             source_at_return = self.source.facts();
             outage.end();

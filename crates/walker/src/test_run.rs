@@ -74,6 +74,8 @@ impl World {
         let plan = &record.operation.plan;
         let volumes = plan.volumes_in_cinder();
         let earlier = OperationId::new("op-7a3f2c11-0000-4b22-a918-000000000001");
+        let protected = self.arrays.protect(&plan.replication(), &volumes).await;
+        debug_assert!(protected.is_ok(), "{protected:?}");
         let taken = self
             .arrays
             .replicate(&plan.replication(), &volumes, &earlier)

@@ -23,7 +23,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Watch {
     source: SharedCloud,
     target: SharedCloud,
-    /// Their volumes' objects.
     objects: [MemObjects; 2],
     both_running: AtomicBool,
     on_a_replica: AtomicBool,

@@ -87,3 +87,40 @@ async fn every_single_fault_of_a_cleanup_of_what_could_not_be_taken_back_keeps_t
 async fn every_single_fault_of_a_test_keeps_the_invariants() {
     every_single_fault(Scenario::TestAllWell, Subject::Operation).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_unplanned_failover_promotes_without_the_source_and_loses_what_came_later() {
+    let outcome = calm(Scenario::SourceLost).await;
+    let operation = &outcome.record.operation;
+    assert_eq!(operation.state, OperationState::Completed, "{operation:?}");
+    assert_eq!(outcome.calls_on_source, 0);
+    let both = outcome
+        .source
+        .objects
+        .values()
+        .chain(outcome.target.objects.values());
+    let primary = both.filter(|object| object.mirror.is_some() && !object.is_replica());
+    assert_eq!(
+        primary.count(),
+        8,
+        "the lost side does not know of its loss"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_an_unplanned_failover_keeps_the_invariants() {
+    every_single_fault(Scenario::SourceLost, Subject::Operation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_an_unplanned_failover_that_is_taken_back_keeps_the_invariants() {
+    every_single_fault(Scenario::SourceLostBuildsFail, Subject::Operation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_retry_keeps_the_invariants() {
+    let options = WorldOptions::mirrored(Scenario::SourceLostInPart, 2);
+    let report = walk(&options, Subject::Operation).await;
+    println!("{} schedules", report.schedules);
+    assert_eq!(report.violations, vec![]);
+}

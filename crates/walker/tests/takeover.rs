@@ -80,3 +80,11 @@ async fn disturbed(count: usize) {
         nothing_is_broken(&walk_disturbed_takeovers(&options, heard, dice.roll(), count).await);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_site_whose_arrays_mirror_is_taken_over_at_any_point_and_becomes_the_replica() {
+    let options = WorldOptions::mirrored(Scenario::AllWell, 1);
+    let report = walk_takeovers(&options, Heard::All).await;
+    assert!(report.schedules > 100, "{}", report.schedules);
+    nothing_is_broken(&report);
+}

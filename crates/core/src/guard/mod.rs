@@ -11,6 +11,7 @@ mod last_copy;
 mod ownership;
 mod recovered_server;
 mod restart;
+mod resync;
 mod scope;
 mod seen;
 mod source_at_rest;
@@ -29,6 +30,7 @@ pub use recovered_server::{
     verdict_recovered_server,
 };
 pub use restart::{SeenCopy, must_stay_stopped};
+pub use resync::must_not_be_resynced;
 pub use scope::{KnownThere, absence_proves_nothing};
 pub use seen::{
     GuestState, Power, SeenAttachment, SeenMarks, SeenReservation, SeenServer, SeenVolume,

@@ -162,13 +162,16 @@ pub fn is_left(step: &impl ProgressLine) -> bool {
         .any(|(state, verb)| *state == step.state() && verb.is_none_or(|verb| verb == step.verb()))
 }
 
-/// What was left on a source that was lost is deleted once that is back; anything else is tried again.
+/// What was left on a source that was lost is deleted, or made a replica, once that is back; anything else is tried again.
 fn deletion(left: &Step) -> Step {
     match left {
         Step::LeaveSourceServer { server } => Step::DeleteSourceServer {
             server: server.clone(),
         },
         Step::LeaveSourceVolume { volume } => Step::DeleteSourceVolume {
+            volume: volume.clone(),
+        },
+        Step::LeaveReplica { volume } => Step::ResyncVolume {
             volume: volume.clone(),
         },
         other => other.clone(),

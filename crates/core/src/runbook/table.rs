@@ -202,6 +202,12 @@ impl Step {
                 .asking(Asks::Nobody)
                 .within(Limit::Manage, "journal")
                 .deleting(),
+            Self::LeaveReplica { volume } => on(Source, Volume(volume))
+                .asking(Asks::Nobody)
+                .within(Limit::Manage, "journal"),
+            Self::ResyncVolume { volume } => on(Source, Volume(volume))
+                .asking(Asks::Array(Source))
+                .within(Limit::Replication, "array"),
             Self::LeaveSourceVolume { volume } => on(Source, Volume(volume))
                 .asking(Asks::Nobody)
                 .within(Limit::Manage, "journal")

@@ -76,6 +76,26 @@ pub fn unplanned_failover(plan: &Plan) -> Runbook {
             Reported::ByLine,
             source_volumes_to_leave(plan),
         )
+        .phase(
+            "resync_volume",
+            Verb::Attempt,
+            Reported::ByLine,
+            replicas_to_leave(plan),
+        )
+}
+
+/// A mirror's other side waits until Cinder has let go of it.
+fn replicas_to_leave(plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.volumes()
+        .filter(|_| !plan.promotion.is_copy())
+        .map(|(_, volume)| NewStep {
+            action: Step::LeaveReplica {
+                volume: volume.id.clone(),
+            },
+            name: volume.name.clone(),
+            resource_id: Some(volume.id.to_string()),
+            after: vec![leave_source_volume(volume)],
+        })
 }
 
 /// A volume's line waits for its server's, so that a cleanup deletes them in this order.

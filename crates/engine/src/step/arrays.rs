@@ -5,13 +5,13 @@ use std::sync::Arc;
 use protector_core::{
     id::{OperationId, VolumeId},
     storage::{
-        BackendObject, CinderVolume, RecoveryPoint, Relation, Replication, StorageDriver,
+        BackendObject, CinderVolume, Pending, RecoveryPoint, Relation, Replication, StorageDriver,
         StorageError, Written,
     },
 };
 
 use crate::{
-    action::StepContext,
+    action::{Progress, StepContext},
     intent::Intent,
     step_error::{StepError, not_in_plan},
 };
@@ -95,4 +95,12 @@ pub(super) fn volume_of(cx: &StepContext<'_>, id: &VolumeId) -> Result<CinderVol
     known
         .map(|(_, volume)| volume.in_cinder())
         .ok_or_else(|| not_in_plan("volume", id.as_str()))
+}
+
+/// What an array is busy with is looked at again when it says so.
+pub(super) fn not_yet(pending: Pending) -> Progress {
+    Progress::Waiting {
+        on: pending.to_string(),
+        again: pending.look_again,
+    }
 }

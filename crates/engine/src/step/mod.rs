@@ -266,6 +266,7 @@ impl CloudActions {
             Step::DeleteSourceServer { server } => {
                 self.source_servers().delete_source_server(cx, server).await
             }
+            Step::ResyncVolume { volume } => self.source_volumes().resync_volume(cx, volume).await,
             Step::DeleteSourceVolume { volume } => {
                 self.source_volumes().delete_source_volume(cx, volume).await
             }
@@ -281,7 +282,7 @@ impl CloudActions {
             Step::LeaveSourceServer { server } => {
                 self.switch().leave_source_server(cx, server).await
             }
-            Step::LeaveSourceVolume { volume } => {
+            Step::LeaveSourceVolume { volume } | Step::LeaveReplica { volume } => {
                 self.switch().leave_source_volume(cx, volume.as_str()).await
             }
             Step::FenceServer { server } => {

@@ -8,14 +8,14 @@ use protector_core::{
     operation::{MapKind, Mapped, Operation},
     plan::Plan,
     storage::{
-        ArrayProgress, CinderVolume, Pending, PromotedVolume, PromotionMode, Replication,
-        StorageError, StorageErrorKind,
+        ArrayProgress, CinderVolume, PromotedVolume, PromotionMode, Replication, StorageError,
+        StorageErrorKind,
     },
 };
 
 use super::{
     adopted,
-    arrays::{Arrays, volume_of},
+    arrays::{Arrays, not_yet, volume_of},
     mark,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
@@ -405,14 +405,6 @@ fn mode(operation: &Operation) -> PromotionMode {
     match operation.is_unplanned() {
         true => PromotionMode::Forced,
         false => PromotionMode::Planned,
-    }
-}
-
-/// What an array is busy with is looked at again when it says so.
-fn not_yet(pending: Pending) -> Progress {
-    Progress::Waiting {
-        on: pending.to_string(),
-        again: pending.look_again,
     }
 }
 

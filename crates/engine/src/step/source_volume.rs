@@ -3,11 +3,12 @@
 use protector_core::{
     fault::Code,
     guard::{
-        Counterpart, Cure, HostState, OwnServer, SourceVolume, Verdict, verdict_source_volume,
+        Counterpart, Cure, HostState, OwnServer, SourceVolume, Verdict, must_not_be_resynced,
+        verdict_source_volume,
     },
     id::{ServerId, VolumeId},
     operation::OperationKind,
-    storage::{BackendObject, CinderVolume, Relation},
+    storage::{ArrayProgress, BackendObject, CinderVolume, Relation},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -17,10 +18,10 @@ use protector_openstack::{
 };
 
 use super::{
-    arrays::Arrays,
+    arrays::{Arrays, not_yet, volume_of},
     counterpart_now::copy_is_meant,
     fence::may_run,
-    reading,
+    mark, reading,
     scope::Absent,
     site_clouds::SiteClouds,
     source_server::{accepted_in_this_try, not_for_this, refused},
@@ -107,6 +108,46 @@ impl SourceVolumes<'_> {
         }
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
         Ok(self.clouds.look_again("Cinder to delete it"))
+    }
+
+    /// Makes what the source, which was lost, has of a mirrored volume the replica of its copy.
+    pub(super) async fn resync_volume(
+        &self,
+        cx: &mut StepContext<'_>,
+        id: &VolumeId,
+    ) -> Result<Progress, StepError> {
+        if let Some(why) = cx.blocked_by {
+            let why = format!("kept: its Cinder has not let go of it ({why})");
+            return Err(StepError::last(Code::Kept, why));
+        }
+        self.refuse_to_resync(cx, id).await?;
+        let intent = cx.intend_to_delete(id.as_str()).await?;
+        self.refuse_to_resync(cx, id).await?;
+        let (replication, volumes) = (cx.plan().replication().back(), [volume_of(cx, id)?]);
+        let array = self.arrays.open_for(&intent);
+        let call = array.resync(&replication, &volumes, mark::maker(cx.operation));
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(Progress::done()),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
+    }
+
+    async fn refuse_to_resync(&self, cx: &StepContext<'_>, id: &VolumeId) -> Result<(), StepError> {
+        let source = self.clouds.source(cx).await?;
+        let server = server_of(cx, id)?;
+        let (there, twin) = tokio::join!(reading::volume(&source, id), self.twin(cx, id, &server));
+        let (there, twin) = (there?, twin?);
+        if there.is_none() {
+            self.clouds
+                .believe_that_source_lacks(cx, &source, Absent::Volume, id.as_str())
+                .await?;
+        }
+        let seen = there.as_ref().map(reading::seen_volume);
+        match must_not_be_resynced(seen.as_ref(), &twin) {
+            Some(Verdict::Keep { why }) => Err(StepError::last(Code::Kept, why)),
+            Some(other) => Err(not_for_this("volume", &other)),
+            None => Ok(()),
+        }
     }
 
     /// Reads everything that the guards want to know.
