@@ -29,6 +29,7 @@ mod program;
 mod readiness;
 mod second_disaster;
 mod secrets;
+mod site_records;
 mod starting;
 mod sync;
 mod tenant;

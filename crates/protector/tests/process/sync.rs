@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use protector_store::{
-    Database, GroupChange, GroupFilter, GroupOrder, OrderDirection, Page, PoolOptions,
-};
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::{
-    house::{House, Site},
+    house::House,
+    site_records::change_alone,
     tenant::{Group, Tenant, has_ended},
     waiting::until,
 };
@@ -37,40 +34,6 @@ async fn in_sync(tenant: &Tenant<'_>, group: &Group) {
             .then_some(())
     })
     .await;
-}
-
-/// What a site does to a group by itself, while it is cut off from the other one.
-async fn change_alone(site: &Site, group: &Group, description: &str) {
-    let file = site.state_path.join("protector.sqlite");
-    let url = SecretString::from(format!("sqlite://{}", file.display()));
-    let database = Database::connect(&url, PoolOptions::default())
-        .await
-        .unwrap();
-    let groups = database
-        .group_list(
-            &GroupFilter {
-                name: Some(group.name.clone()),
-                ..Default::default()
-            },
-            &Page {
-                limit: 1,
-                marker: None,
-                sort_key: GroupOrder::Name,
-                sort_dir: OrderDirection::Asc,
-            },
-        )
-        .await
-        .unwrap();
-    let change = GroupChange {
-        description: Some(Some(description.to_owned())),
-        ..GroupChange::default()
-    };
-    let group = &groups.items[0].group;
-    database
-        .group_update(&group.id, &change, group.updated_at)
-        .await
-        .unwrap();
-    database.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
