@@ -312,117 +312,37 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::fixtures;
     use crate::{
-        group::{ReplicationType, ResourceMappings},
-        member::{Flavor, ServerSpec},
-        operation::{Memo, Operation, OperationKind, OperationState, Planning, StepProgress},
-        recovery_plan::RecoveryPlan,
-        runbook::{BOOK_VERSION, failover::planned_move},
-        site::SiteScope,
+        operation::{Memo, Operation, OperationKind, OperationState, StepProgress},
+        runbook::failover::planned_move,
     };
-
-    fn scope(site: &str) -> SiteScope {
-        SiteScope {
-            site: site.into(),
-            project_id: "p".into(),
-        }
-    }
 
     fn member(name: &str) -> Member {
         Member {
-            id: format!("member-{name}").into(),
-            group_id: "group".into(),
-            name: name.to_owned(),
-            server_id: format!("server-{name}").into(),
-            status: MemberStatus::Protected,
-            server: ServerSpec {
-                flavor: Flavor {
-                    id: "flavor".into(),
-                    name: "small".into(),
-                    vcpus: 1,
-                    ram_mib: 1024,
-                    disks: None,
-                },
-                nics: Vec::new(),
-                security_groups: Vec::new(),
-                key_pair: None,
-                metadata: BTreeMap::new(),
-                user_data: None,
-                availability_zone: None,
-                config_drive: false,
-                description: None,
-                tags: vec![],
-                hostname: None,
-                server_group: None,
-            },
             volumes: vec![ProtectedVolume {
-                id: format!("boot-{name}").into(),
                 name: format!("boot of {name}"),
-                size_gib: 1,
                 device: "/dev/vda".to_owned(),
                 boot: true,
-                delete_on_termination: false,
-                delete_on_termination_at: None,
-                metadata: BTreeMap::new(),
-                image_properties: BTreeMap::new(),
-                description: None,
-                bootable: None,
-                volume_type: None,
-                tag: None,
-                name_id: None,
-                host: None,
+                ..fixtures::volume(&format!("boot-{name}"))
             }],
-            earlier: vec![],
-            created_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
+            ..fixtures::member(name)
         }
     }
 
     fn plan(members: Vec<Member>) -> Plan {
         Plan {
-            group_id: "group".into(),
             group_name: "web".into(),
-            source: scope("site-a"),
-            target: scope("site-b"),
-            replication_type: ReplicationType::Async,
             source_array: "a".into(),
             target_array: "b".into(),
-            promotion: crate::storage::PromotionKind::Copy,
-            target_volume_type: None,
-            mappings: ResourceMappings::default(),
-            members,
-            others: Vec::new(),
-            retain_source_volumes: false,
-            recovery: RecoveryPlan::default(),
-            interrupted: vec![],
-            adopts: None,
-            fidelity: crate::group::Fidelity::Told,
-            built_as_until: BTreeMap::new(),
-            left_on_target: vec![],
+            ..fixtures::plan(members)
         }
     }
 
     fn operation(plan: Plan) -> Operation {
         Operation {
-            id: "op-failed".into(),
-            kind: OperationKind::Failover,
-            planning: Planning::Planned,
-            group_id: plan.group_id.clone(),
-            project_id: "p".into(),
-            user_id: "user".into(),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
             state: OperationState::Failed,
-            book_version: BOOK_VERSION,
-            request_id: "req-1".to_owned(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
-            created_at: DateTime::UNIX_EPOCH,
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation("op-failed", OperationKind::Failover, plan)
         }
     }
 

@@ -15,17 +15,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     fault::Code,
-    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    fixtures,
+    group::{Group, GroupStatus, ResourceMappings},
     id::{EngineId, GroupId, OperationId, ServerId, VolumeId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::{Flavor, KeyPair, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, Planning,
-        ResourceMap, StepProgress, StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepProgress, StepRecord, StepState,
     },
     plan::Plan,
     queue::{Lane, Room},
-    recovery_plan::RecoveryPlan,
     runbook::{BOOK_VERSION, Reported, Step, Verb},
     site::SiteScope,
 };
@@ -1005,24 +1005,15 @@ pub fn operation(number: u32) -> OperationRecord {
     OperationRecord {
         operation: Operation {
             id: id(number),
-            kind: OperationKind::Failover,
-            planning: Planning::Planned,
             group_id,
             project_id: "project-a".into(),
             user_id: "user-a".into(),
             source_site: "site-a".into(),
             target_site: "site-b".into(),
-            parent_id: None,
-            plan,
-            state: OperationState::Queued,
-            book_version: BOOK_VERSION,
             request_id: "req-1".to_owned(),
             global_request_id: Some("req-2".to_owned()),
-            error: None,
-            error_code: None,
             created_at: at(i64::from(number) - 100),
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation("op", OperationKind::Failover, plan)
         },
         steps,
         map: ResourceMap::default(),
@@ -1035,22 +1026,16 @@ pub fn group(record: &OperationRecord) -> Group {
     Group {
         id: plan.group_id.clone(),
         name: format!("group of {}", record.operation.id),
-        description: None,
         primary: plan.source.clone(),
         secondary: plan.target.clone(),
         current_primary_site: plan.source.site.clone(),
         status: GroupStatus::FailingOver,
         replication_type: plan.replication_type,
-        volume_type_id: "type-a".to_owned(),
-        secondary_volume_type_id: Some("type-b".to_owned()),
         mappings: plan.mappings.clone(),
-        fidelity: crate::group::Fidelity::Told,
-        priority: crate::priority::Priority::DEFAULT,
         version: 7,
-        recovery_plan: RecoveryPlan::default(),
-        last_replication_at: None,
         created_at: at(-200),
         updated_at: at(-200),
+        ..fixtures::group()
     }
 }
 
@@ -1060,24 +1045,20 @@ pub fn member(record: &OperationRecord, name: &str) -> Member {
     Member {
         id: format!("member-{name}-{}", &number[number.len() - 4..]).into(),
         group_id: record.operation.group_id.clone(),
-        name: name.to_owned(),
-        server_id: format!("server-{name}").into(),
-        status: MemberStatus::Protected,
         server: server_spec(),
         volumes: vec![
             volume(&format!("vol-1-of-{name}-{number}"), true),
             volume(&format!("vol-2-of-{name}-{number}"), false),
         ],
-        earlier: vec![],
         created_at: at(-150),
         updated_at: at(-150),
+        ..fixtures::member(name)
     }
 }
 
 fn plan(group_id: &GroupId) -> Plan {
     Plan {
         group_id: group_id.clone(),
-        group_name: "prod-web-app".to_owned(),
         source: SiteScope {
             site: "site-a".into(),
             project_id: "project-a".into(),
@@ -1086,25 +1067,14 @@ fn plan(group_id: &GroupId) -> Plan {
             site: "site-b".into(),
             project_id: "project-b".into(),
         },
-        replication_type: ReplicationType::Async,
         source_array: "mock://array-a".to_owned(),
         target_array: "mock://array-b".to_owned(),
-        promotion: crate::storage::PromotionKind::Copy,
         target_volume_type: Some("type-b".to_owned()),
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
-            flavors: BTreeMap::new(),
             ..ResourceMappings::default()
         },
-        members: Vec::new(),
-        others: Vec::new(),
-        retain_source_volumes: false,
-        recovery: RecoveryPlan::default(),
-        interrupted: vec![],
-        adopts: None,
-        fidelity: crate::group::Fidelity::Told,
-        built_as_until: BTreeMap::new(),
-        left_on_target: vec![],
+        ..fixtures::plan(Vec::new())
     }
 }
 
@@ -1136,29 +1106,18 @@ fn server_spec() -> ServerSpec {
         availability_zone: Some("nova".to_owned()),
         config_drive: true,
         description: Some("front end".to_owned()),
-        tags: vec![],
-        hostname: None,
-        server_group: None,
+        ..fixtures::server_spec()
     }
 }
 
 fn volume(id: &str, boot: bool) -> ProtectedVolume {
     ProtectedVolume {
-        id: id.into(),
         name: format!("{id}-name"),
         size_gib: 20,
         device: if boot { "/dev/vda" } else { "/dev/vdb" }.to_owned(),
         boot,
         delete_on_termination: !boot,
-        delete_on_termination_at: None,
-        metadata: BTreeMap::new(),
-        image_properties: BTreeMap::new(),
-        description: None,
-        bootable: None,
-        volume_type: None,
-        tag: None,
-        name_id: None,
-        host: None,
+        ..fixtures::volume(id)
     }
 }
 

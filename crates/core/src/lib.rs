@@ -19,6 +19,8 @@ pub mod clock;
 pub mod comparison;
 pub mod confidential;
 pub mod fault;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
 pub mod generations;
 pub mod group;
 pub mod guard;

@@ -616,6 +616,7 @@ impl ProtectedVolume {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn flavor(id: &str, name: &str, vcpus: u32, ram_mib: u64) -> Flavor {
         Flavor {
@@ -666,27 +667,14 @@ mod tests {
         Member {
             id: "m".into(),
             group_id: "g".into(),
-            name: name.to_owned(),
             server_id: "s".into(),
-            status: MemberStatus::Protected,
             server: ServerSpec {
                 flavor: flavor("3", "m1.medium", 2, 4096),
-                nics: vec![],
-                security_groups: vec![],
-                key_pair: None,
-                metadata: BTreeMap::new(),
-                user_data: None,
-                availability_zone: None,
-                config_drive: false,
-                description: None,
-                tags: vec![],
-                hostname: None,
-                server_group: None,
+                ..fixtures::server_spec()
             },
-            volumes: vec![],
-            earlier: vec![],
             created_at: at(0),
             updated_at: at(0),
+            ..fixtures::member(name)
         }
     }
 

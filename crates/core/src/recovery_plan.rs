@@ -598,43 +598,18 @@ fn depth(
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Utc};
+
     use serde_json::json;
 
     use super::*;
-    use crate::member::{Flavor, MemberStatus, Nic, ServerSpec};
+    use crate::fixtures;
+    use crate::member::Nic;
 
     fn member(name: &str) -> Member {
         Member {
             id: name.into(),
             group_id: "g".into(),
-            name: name.to_owned(),
-            server_id: format!("server-{name}").into(),
-            status: MemberStatus::Protected,
-            server: ServerSpec {
-                flavor: Flavor {
-                    id: "f".into(),
-                    name: "f".to_owned(),
-                    vcpus: 1,
-                    ram_mib: 1,
-                    disks: None,
-                },
-                nics: vec![],
-                security_groups: vec![],
-                key_pair: None,
-                metadata: BTreeMap::new(),
-                user_data: None,
-                availability_zone: None,
-                config_drive: false,
-                description: None,
-                tags: vec![],
-                hostname: None,
-                server_group: None,
-            },
-            volumes: vec![],
-            earlier: vec![],
-            created_at: DateTime::<Utc>::UNIX_EPOCH,
-            updated_at: DateTime::<Utc>::UNIX_EPOCH,
+            ..fixtures::member(name)
         }
     }
 

@@ -11,65 +11,39 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use protector_core::{
     fault::Code,
-    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
-    id::{
-        FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId, SiteName, UserId,
-        VolumeId,
-    },
+    fixtures,
+    group::{Group, GroupStatus, ResourceMappings},
+    id::{MemberId, NetworkId, ProjectId, ServerId},
     journal::Effect,
-    member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    member::{Member, ProtectedVolume, ServerSpec},
     operation::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
         StepRecord, StepState, progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
     priority::Priority,
-    recovery_plan::{MemberRecovery, Pause, RecoveryPlan},
+    recovery_plan::{MemberRecovery, Pause},
     runbook::{
-        BOOK_VERSION, BookError, NewStep, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
+        BookError, NewStep, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
         failover::planned_move, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
     schedule::{self, Next, NotAbortable},
-    site::SiteScope,
-    storage::PromotionKind,
 };
 
 fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap()
 }
 
-fn scope(site: &str) -> SiteScope {
-    SiteScope {
-        site: SiteName::new(site),
-        project_id: ProjectId::new(format!("project-{site}")),
-    }
-}
-
 fn group() -> Group {
     Group {
-        id: GroupId::new("group"),
-        name: "prod-web-app".into(),
-        description: None,
-        primary: scope("site-a"),
-        secondary: scope("site-b"),
-        current_primary_site: SiteName::new("site-a"),
-        status: GroupStatus::Active,
-        replication_type: ReplicationType::Async,
-        volume_type_id: "type-a".into(),
-        secondary_volume_type_id: Some("type-b".into()),
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
-            flavors: BTreeMap::new(),
             ..ResourceMappings::default()
         },
-        fidelity: protector_core::group::Fidelity::Told,
-        priority: protector_core::priority::Priority::DEFAULT,
-        version: 1,
-        recovery_plan: RecoveryPlan::default(),
-        last_replication_at: None,
         created_at: noon(),
         updated_at: noon(),
+        ..fixtures::group()
     }
 }
 
@@ -78,59 +52,24 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
     let added = noon() + TimeDelta::minutes(minute);
     Member {
         id: MemberId::new(format!("member-{minute}")),
-        group_id: GroupId::new("group"),
-        name: name.into(),
         server_id: ServerId::new(format!("server-{minute}")),
-        status: MemberStatus::Protected,
         server: ServerSpec {
-            flavor: Flavor {
-                id: FlavorId::new("1"),
-                name: "small".into(),
-                vcpus: 1,
-                ram_mib: 1024,
-                disks: None,
-            },
-            nics: vec![Nic {
-                network_id: NetworkId::new("net-a"),
-                fixed_ips: vec![],
-                port: None,
-                tag: None,
-            }],
-            security_groups: vec![],
-            key_pair: None,
-            metadata: BTreeMap::new(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
+            nics: vec![fixtures::nic("net-a")],
+            ..fixtures::server_spec()
         },
         volumes: volumes
             .iter()
             .enumerate()
             .map(|(place, volume)| ProtectedVolume {
-                id: VolumeId::new(format!("id-{minute}-{place}")),
                 name: (*volume).into(),
-                size_gib: 1,
                 device: format!("/dev/vd{place}"),
                 boot: place == 0,
-                delete_on_termination: false,
-                delete_on_termination_at: None,
-                metadata: BTreeMap::new(),
-                image_properties: BTreeMap::new(),
-                description: None,
-                bootable: None,
-                volume_type: None,
-                tag: None,
-                name_id: None,
-                host: None,
+                ..fixtures::volume(&format!("id-{minute}-{place}"))
             })
             .collect(),
-        earlier: vec![],
         created_at: added,
         updated_at: added,
+        ..fixtures::member(name)
     }
 }
 
@@ -146,7 +85,7 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
     let arrays = ArrayPair {
         primary: "array-a".into(),
         secondary: "array-b".into(),
-        promotion: PromotionKind::Copy,
+        promotion: protector_core::storage::PromotionKind::Copy,
     };
     let group = group();
     let mappings = group.mappings.clone();
@@ -158,25 +97,10 @@ fn record(members: Vec<Member>) -> OperationRecord {
     let steps = planned_move(&plan).into_steps().unwrap();
     OperationRecord {
         operation: Operation {
-            id: OperationId::new("op-1"),
-            kind: OperationKind::Failover,
-            planning: Planning::Planned,
-            group_id: plan.group_id.clone(),
             project_id: ProjectId::new("project-site-a"),
-            user_id: UserId::new("user"),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
             state: OperationState::Running,
-            book_version: BOOK_VERSION,
-            request_id: "req".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
             created_at: noon(),
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation("op-1", OperationKind::Failover, plan)
         },
         steps,
         map: ResourceMap::default(),

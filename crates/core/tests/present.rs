@@ -6,82 +6,23 @@
     reason = "tests may panic"
 )]
 
-use std::collections::BTreeMap;
-
 use chrono::{TimeZone, Utc};
 use protector_core::{
-    group::{ReplicationType, ResourceMappings},
-    id::{ProjectId, SiteName},
-    member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
-    operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
-    },
-    plan::Plan,
+    fixtures,
+    id::SiteName,
+    member::Member,
+    operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     present::{CurrentMember, map_as_of_now},
-    recovery_plan::RecoveryPlan,
-    runbook::{BOOK_VERSION, failover::planned_move},
-    site::SiteScope,
+    runbook::failover::planned_move,
 };
-
-fn scope(site: &str) -> SiteScope {
-    SiteScope {
-        site: SiteName::new(site),
-        project_id: ProjectId::new(format!("project-{site}")),
-    }
-}
-
-fn volume(id: &str) -> ProtectedVolume {
-    ProtectedVolume {
-        id: id.into(),
-        name: id.to_owned(),
-        size_gib: 1,
-        device: String::new(),
-        boot: false,
-        delete_on_termination: false,
-        delete_on_termination_at: None,
-        metadata: BTreeMap::new(),
-        image_properties: BTreeMap::new(),
-        description: None,
-        bootable: None,
-        volume_type: None,
-        tag: None,
-        name_id: None,
-        host: None,
-    }
-}
 
 fn member() -> Member {
     let noon = Utc.with_ymd_and_hms(2025, 11, 3, 12, 0, 0).unwrap();
     Member {
-        id: "member-web-1".into(),
-        group_id: "group".into(),
-        name: "web-1".into(),
-        server_id: "server-web-1".into(),
-        status: MemberStatus::Protected,
-        server: ServerSpec {
-            flavor: Flavor {
-                id: "1".into(),
-                name: "small".into(),
-                vcpus: 1,
-                ram_mib: 1024,
-                disks: None,
-            },
-            nics: vec![],
-            security_groups: vec![],
-            key_pair: None,
-            metadata: BTreeMap::new(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
-        },
-        volumes: vec![volume("vol-1"), volume("vol-2")],
-        earlier: vec![],
+        volumes: vec![fixtures::volume("vol-1"), fixtures::volume("vol-2")],
         created_at: noon,
         updated_at: noon,
+        ..fixtures::member("web-1")
     }
 }
 
@@ -89,27 +30,7 @@ fn member() -> Member {
 fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
     let member = member();
     let created_at = member.created_at;
-    let plan = Plan {
-        group_id: "group".into(),
-        group_name: "prod-web-app".into(),
-        source: scope("site-a"),
-        target: scope("site-b"),
-        replication_type: ReplicationType::Async,
-        source_array: "array-a".into(),
-        target_array: "array-b".into(),
-        promotion: protector_core::storage::PromotionKind::Copy,
-        target_volume_type: None,
-        mappings: ResourceMappings::default(),
-        members: vec![member],
-        others: Vec::new(),
-        retain_source_volumes: false,
-        recovery: RecoveryPlan::default(),
-        interrupted: vec![],
-        adopts: None,
-        fidelity: protector_core::group::Fidelity::Told,
-        built_as_until: BTreeMap::new(),
-        left_on_target: vec![],
-    };
+    let plan = fixtures::plan(vec![member]);
     let mut map = ResourceMap::default();
     for (kind, source, copy) in [
         (MapKind::Server, "server-web-1", "server-copy"),
@@ -122,25 +43,9 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         steps: planned_move(&plan).into_steps().unwrap(),
         map,
         operation: Operation {
-            id: "op-1".into(),
-            kind,
-            planning: Planning::Planned,
-            group_id: plan.group_id.clone(),
-            project_id: plan.source.project_id.clone(),
-            user_id: "user".into(),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
             state,
-            book_version: BOOK_VERSION,
-            request_id: "req".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
             created_at,
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation("op-1", kind, plan)
         },
     }
 }

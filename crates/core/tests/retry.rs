@@ -10,26 +10,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeZone, Utc};
 use protector_core::{
-    group::{ReplicationType, ResourceMappings},
-    id::{ProjectId, SiteName},
+    fixtures,
+    id::SiteName,
     leftover::leftovers,
     mark,
-    member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
+    member::{Member, MemberStatus},
     operation::{
         MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, Planning,
         ResourceMap, StepRecord, StepState,
     },
     orphan::{CloudResource, OrphanEvidence, SiteSeen, orphans},
     plan::Plan,
-    recovery_plan::RecoveryPlan,
     runbook::{
-        BOOK_VERSION, Step,
+        Step,
         given_up::{given_up_members, with_given_up},
         resource::ResourceKind,
         retry::retry,
         unplanned_failover::unplanned_failover,
     },
-    site::SiteScope,
 };
 
 fn noon() -> DateTime<Utc> {
@@ -37,79 +35,16 @@ fn noon() -> DateTime<Utc> {
 }
 
 fn plan() -> Plan {
-    let scope = |site: &str| SiteScope {
-        site: SiteName::new(site),
-        project_id: ProjectId::new(format!("project-{site}")),
-    };
-    let volume = |id: &str| ProtectedVolume {
-        id: id.into(),
-        name: id.to_owned(),
-        size_gib: 1,
-        device: String::new(),
-        boot: false,
-        delete_on_termination: false,
-        delete_on_termination_at: None,
-        metadata: BTreeMap::new(),
-        image_properties: BTreeMap::new(),
-        description: None,
-        bootable: None,
-        volume_type: None,
-        tag: None,
-        name_id: None,
-        host: None,
-    };
     let member = Member {
         id: "member".into(),
-        group_id: "group".into(),
-        name: "web".into(),
         server_id: "server".into(),
         status: MemberStatus::Error,
-        server: ServerSpec {
-            flavor: Flavor {
-                id: "1".into(),
-                name: "small".into(),
-                vcpus: 1,
-                ram_mib: 1024,
-                disks: None,
-            },
-            nics: vec![],
-            security_groups: vec![],
-            key_pair: None,
-            metadata: BTreeMap::new(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
-        },
-        volumes: vec![volume("volume")],
-        earlier: vec![],
+        volumes: vec![fixtures::volume("volume")],
         created_at: noon(),
         updated_at: noon(),
+        ..fixtures::member("web")
     };
-    Plan {
-        group_id: "group".into(),
-        group_name: "prod-web-app".into(),
-        source: scope("site-a"),
-        target: scope("site-b"),
-        replication_type: ReplicationType::Async,
-        source_array: "array-a".into(),
-        target_array: "array-b".into(),
-        promotion: protector_core::storage::PromotionKind::Copy,
-        target_volume_type: None,
-        mappings: ResourceMappings::default(),
-        members: vec![member],
-        others: Vec::new(),
-        retain_source_volumes: false,
-        recovery: RecoveryPlan::default(),
-        interrupted: vec![],
-        adopts: None,
-        fidelity: protector_core::group::Fidelity::Told,
-        built_as_until: BTreeMap::new(),
-        left_on_target: vec![],
-    }
+    fixtures::plan(vec![member])
 }
 
 fn record(kind: OperationKind, steps: Vec<StepRecord>) -> OperationRecord {
@@ -118,25 +53,9 @@ fn record(kind: OperationKind, steps: Vec<StepRecord>) -> OperationRecord {
         steps,
         map: ResourceMap::default(),
         operation: Operation {
-            id: "op".into(),
-            kind,
-            planning: Planning::Planned,
-            group_id: plan.group_id.clone(),
-            project_id: plan.source.project_id.clone(),
-            user_id: "user".into(),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
             state: OperationState::Failed,
-            book_version: BOOK_VERSION,
-            request_id: "req".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
             created_at: noon(),
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation("op", kind, plan)
         },
     }
 }

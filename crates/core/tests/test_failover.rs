@@ -6,122 +6,51 @@
     reason = "tests may panic"
 )]
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeZone, Utc};
 use protector_core::{
     fault::Code,
-    group::{ReplicationType, ResourceMappings},
-    id::{
-        FlavorId, GroupId, MemberId, OperationId, ProjectId, ServerId, SiteName, UserId, VolumeId,
-    },
+    fixtures,
+    id::{OperationId, ProjectId},
     journal::Effect,
-    member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
+    member::{Member, ProtectedVolume},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
-        StepState, progress, steps_completed, steps_failed,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
+        progress, steps_completed, steps_failed,
     },
     plan::Plan,
-    recovery_plan::RecoveryPlan,
     runbook::{
-        BOOK_VERSION, Step, Verb,
+        Step, Verb,
         cleanup::cleanup_of,
         test_cleanup::{LEFT_FOR_INSPECTION, TestCopies, test_cleanup},
         test_failover::test_failover,
     },
     schedule::{self, Next},
-    site::SiteScope,
 };
 
 fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap()
 }
 
-fn scope(site: &str) -> SiteScope {
-    SiteScope {
-        site: SiteName::new(site),
-        project_id: ProjectId::new(format!("project-{site}")),
-    }
-}
-
 fn member(name: &str, volumes: &[&str]) -> Member {
     Member {
-        id: MemberId::new(format!("member-{name}")),
-        group_id: GroupId::new("group"),
-        name: name.into(),
-        server_id: ServerId::new(format!("server-{name}")),
-        status: MemberStatus::Protected,
-        server: ServerSpec {
-            flavor: Flavor {
-                id: FlavorId::new("1"),
-                name: "small".into(),
-                vcpus: 1,
-                ram_mib: 1024,
-                disks: None,
-            },
-            nics: vec![],
-            security_groups: vec![],
-            key_pair: None,
-            metadata: BTreeMap::new(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
-        },
         volumes: volumes
             .iter()
             .map(|volume| ProtectedVolume {
-                id: VolumeId::new(format!("id-of-{volume}")),
                 name: (*volume).into(),
-                size_gib: 1,
-                device: String::new(),
-                boot: false,
-                delete_on_termination: false,
-                delete_on_termination_at: None,
-                metadata: BTreeMap::new(),
-                image_properties: BTreeMap::new(),
-                description: None,
-                bootable: None,
-                volume_type: None,
-                tag: None,
-                name_id: None,
-                host: None,
+                ..fixtures::volume(&format!("id-of-{volume}"))
             })
             .collect(),
-        earlier: vec![],
         created_at: noon(),
         updated_at: noon(),
+        ..fixtures::member(name)
     }
 }
 
 fn test_record() -> OperationRecord {
-    let plan = Plan {
-        group_id: GroupId::new("group"),
-        group_name: "prod-web-app".into(),
-        source: scope("site-a"),
-        target: scope("site-b"),
-        replication_type: ReplicationType::Async,
-        source_array: "array-a".into(),
-        target_array: "array-b".into(),
-        promotion: protector_core::storage::PromotionKind::Copy,
-        target_volume_type: None,
-        mappings: ResourceMappings::default(),
-        members: vec![
-            member("web-server-1", &["vol-boot-ws1", "vol-data-ws1"]),
-            member("db-server", &["vol-boot-db"]),
-        ],
-        others: Vec::new(),
-        retain_source_volumes: false,
-        recovery: RecoveryPlan::default(),
-        interrupted: vec![],
-        adopts: None,
-        fidelity: protector_core::group::Fidelity::Told,
-        built_as_until: BTreeMap::new(),
-        left_on_target: vec![],
-    };
+    let plan = fixtures::plan(vec![
+        member("web-server-1", &["vol-boot-ws1", "vol-data-ws1"]),
+        member("db-server", &["vol-boot-db"]),
+    ]);
     let steps = test_failover(&plan).into_steps().unwrap();
     let mut map = ResourceMap::default();
     for member in &plan.members {
@@ -147,25 +76,11 @@ fn test_record() -> OperationRecord {
 
 fn operation(id: &str, kind: OperationKind, parent: Option<&str>, plan: Plan) -> Operation {
     Operation {
-        id: OperationId::new(id),
-        kind,
-        planning: Planning::Planned,
-        group_id: plan.group_id.clone(),
         project_id: ProjectId::new("project-site-a"),
-        user_id: UserId::new("user"),
-        source_site: plan.source.site.clone(),
-        target_site: plan.target.site.clone(),
         parent_id: parent.map(OperationId::from),
-        plan,
         state: OperationState::Running,
-        book_version: BOOK_VERSION,
-        request_id: "req".into(),
-        global_request_id: None,
-        error: None,
-        error_code: None,
         created_at: noon(),
-        started_at: None,
-        finished_at: None,
+        ..fixtures::operation(id, kind, plan)
     }
 }
 

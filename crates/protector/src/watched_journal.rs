@@ -255,12 +255,11 @@ mod tests {
     use chrono::{TimeDelta, TimeZone};
     use prometheus_client::encoding::text::encode;
     use protector_core::{
-        group::{ReplicationType, ResourceMappings},
-        operation::{Operation, OperationState, Planning, ResourceMap},
+        fixtures,
+        operation::{Operation, OperationState, ResourceMap},
         plan::Plan,
         queue::Lane,
         runbook::{BOOK_VERSION, Reported, Step, Verb},
-        site::SiteScope,
     };
 
     use super::*;
@@ -269,34 +268,11 @@ mod tests {
         Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap() + TimeDelta::seconds(second)
     }
 
-    fn scope(site: &str) -> SiteScope {
-        SiteScope {
-            site: site.into(),
-            project_id: "project".into(),
-        }
-    }
-
     fn record() -> OperationRecord {
         let plan = Plan {
-            group_id: "group".into(),
             group_name: "web".to_owned(),
-            source: scope("site-a"),
-            target: scope("site-b"),
-            replication_type: ReplicationType::Async,
-            source_array: "array-a".to_owned(),
-            target_array: "array-b".to_owned(),
-            promotion: protector_core::storage::PromotionKind::Copy,
-            target_volume_type: None,
-            mappings: ResourceMappings::default(),
-            members: Vec::new(),
-            others: Vec::new(),
-            retain_source_volumes: false,
             recovery: protector_core::recovery_plan::RecoveryPlan::default(),
-            interrupted: vec![],
-            adopts: None,
-            fidelity: protector_core::group::Fidelity::Told,
-            built_as_until: BTreeMap::new(),
-            left_on_target: vec![],
+            ..fixtures::plan(Vec::new())
         };
         let step = StepRecord {
             position: 0,
@@ -314,25 +290,14 @@ mod tests {
         };
         OperationRecord {
             operation: Operation {
-                id: "op-1".into(),
-                kind: OperationKind::Failover,
-                planning: Planning::Planned,
                 group_id: "group".into(),
                 project_id: "project".into(),
-                user_id: "user".into(),
                 source_site: "site-a".into(),
                 target_site: "site-b".into(),
-                parent_id: None,
-                plan,
                 state: OperationState::Running,
-                book_version: BOOK_VERSION,
                 request_id: "req-1".to_owned(),
-                global_request_id: None,
-                error: None,
-                error_code: None,
                 created_at: at(0),
-                started_at: None,
-                finished_at: None,
+                ..fixtures::operation("op-1", OperationKind::Failover, plan)
             },
             steps: vec![step],
             map: ResourceMap::default(),

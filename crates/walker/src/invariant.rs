@@ -11,7 +11,7 @@ use protector_simcloud::backend::MemVolume;
 
 use crate::{
     lost_invariant,
-    scenario::Scenario,
+    scenario::{Circumstance, Walked},
     test_invariant,
     violation::{Violation, bystanders_untouched, ended, taken_back},
     world::{CloudFacts, WalkOutcome},
@@ -19,11 +19,10 @@ use crate::{
 
 /// Checks all invariants that can be seen at the end.
 pub fn check(outcome: &WalkOutcome) -> Vec<Violation> {
-    if outcome.scenario.is_test() {
-        return test_invariant::check(outcome);
-    }
-    if outcome.scenario.is_unplanned() {
-        return lost_invariant::check(outcome);
+    match outcome.scenario.operation {
+        Walked::TestFailover => return test_invariant::check(outcome),
+        Walked::UnplannedFailover => return lost_invariant::check(outcome),
+        Walked::PlannedFailover => {}
     }
     let mut violations = Vec::new();
     ended(outcome, &mut violations);
@@ -106,33 +105,15 @@ fn no_port_is_forgotten(outcome: &WalkOutcome, violations: &mut Vec<Violation>) 
 
 /// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.
 pub fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
-    if outcome.scenario.is_unplanned() {
+    if outcome.scenario.operation == Walked::UnplannedFailover {
         return lost_invariant::reached_its_purpose(outcome);
     }
     let mut violations = Vec::new();
     let operation = &outcome.record.operation;
-    let (expected, leftovers_of) = match outcome.scenario {
-        Scenario::AllWell
-        | Scenario::VolumesRetained
-        | Scenario::SlowSource
-        | Scenario::InOrder
-        | Scenario::SourceLost
-        | Scenario::SourceLostInPart
-        | Scenario::SourceLostAndBackBeforeRetry
-        | Scenario::SourceLostProbeFails
-        | Scenario::SourceLostRetrySkipped
-        | Scenario::SourceLostImportsFail
-        | Scenario::SourceLostBuildAnsweredLate
-        | Scenario::DeletionsFail
-        | Scenario::TestAllWell
-        | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),
-        Scenario::BuildsFail
-        | Scenario::BuildAnsweredLate
-        | Scenario::BuildAnsweredVeryLate
-        | Scenario::TakingBackFails
-        | Scenario::RunningCopiesStay
-        | Scenario::TestBuildsFail
-        | Scenario::SourceLostBuildsFail => (OperationState::Failed, StepState::UndoFailed),
+    let expected = outcome.scenario.end.state();
+    let leftovers_of = match expected {
+        OperationState::Completed => StepState::Failed,
+        _ => StepState::UndoFailed,
     };
     if operation.state != expected {
         violations.push(format!(
@@ -145,7 +126,7 @@ pub fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     let of_cleanup = outcome
         .test_cleanup
         .iter()
-        .filter(|_| outcome.scenario != Scenario::TestCopiesReliedOn)
+        .filter(|_| !outcome.scenario.has(Circumstance::TestCounterpartsReliedOn))
         .flat_map(|record| &record.steps);
     for step in outcome.record.steps.iter().chain(of_cleanup) {
         if step.progress.state == leftovers_of {

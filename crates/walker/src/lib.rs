@@ -23,7 +23,9 @@ pub use act::{Act, ActKind, WorldSite};
 pub use fault::{Fault, Injector, Storm};
 pub use invariant::{check, conserved, nothing_left_after_cleanup, reached_its_purpose};
 pub use moment::{FaultPoint, StoryMoment};
-pub use scenario::{LATE_BUILD, Scenario, VERY_LATE_BUILD, WorldOptions};
+pub use scenario::{
+    Circumstance, End, LATE_BUILD, Scenario, Trouble, VERY_LATE_BUILD, Walked, WorldOptions,
+};
 pub use seeded_random::SeededRandom;
 pub use story::{Story, Told};
 pub use takeover_invariant::check_takeover;

@@ -10,7 +10,7 @@ use protector_core::{
 
 use crate::{
     lost_run::LATER,
-    scenario::Scenario,
+    scenario::End,
     violation::{Violation, bystanders_untouched, ended, taken_back},
     world::WalkOutcome,
 };
@@ -58,10 +58,7 @@ fn nothing_tied_to_what_may_be_deleted(record: &OperationRecord, violations: &mu
 /// A fault that passes keeps nobody from being recovered: at once, or by the retry.
 pub(crate) fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let expected = match outcome.scenario {
-        Scenario::SourceLostBuildsFail => OperationState::Failed,
-        _ => OperationState::Completed,
-    };
+    let expected = outcome.scenario.end.state();
     let operation = &outcome.record.operation;
     if operation.state != expected {
         violations.push(format!(
@@ -73,9 +70,7 @@ pub(crate) fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     if expected == OperationState::Completed && outcome.group.0.status != GroupStatus::FailedOver {
         violations.push(format!("the group is {}", outcome.group.0.status));
     }
-    // An engine that stood still long enough may have found what came late.
-    let may_find_all = outcome.scenario == Scenario::SourceLostBuildAnsweredLate;
-    if outcome.scenario.recovers_in_part() && outcome.retry.is_none() && !may_find_all {
+    if outcome.scenario.end == End::CompletedInPart && outcome.retry.is_none() {
         violations.push("nothing was left for a retry".to_owned());
     }
     if expected == OperationState::Completed {

@@ -14,7 +14,7 @@ use protector_simcloud::in_process::lock;
 
 use crate::{
     operations::{cleanup_named, general_cleanup_id, retry_id, retry_of},
-    scenario::Scenario,
+    scenario::Circumstance,
     trouble,
     world::{WalkOutcome, World},
 };
@@ -113,12 +113,16 @@ impl World {
     async fn try_again(&self) -> Option<OperationId> {
         let mut last = self.recovered_in_part()?;
         trouble::mend([&self.target.cloud]);
-        if self.options.scenario == Scenario::SourceLostAndBackBeforeRetry {
+        if self
+            .options
+            .scenario
+            .has(Circumstance::SourceIsBackBeforeRetry)
+        {
             trouble::mend([&self.source.cloud]);
         }
         self.listeners.set_deaf(false);
         let mut number = 1;
-        if self.options.scenario == Scenario::SourceLostRetrySkipped {
+        if self.options.scenario.has(Circumstance::FirstRetryIsRefused) {
             self.arrays.set_refusing(true);
             last = self.retry(&last, number).await?;
             self.arrays.set_refusing(false);

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use protector_core::{
+    fixtures,
     group::Group,
     id::{OperationId, SiteName, UserId},
     member::Member,
@@ -11,7 +12,7 @@ use protector_core::{
     },
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
-        BOOK_VERSION, Runbook,
+        Runbook,
         cleanup::cleanup_of,
         failover::planned_move,
         fence::fence,
@@ -23,7 +24,7 @@ use protector_core::{
     storage::PromotionKind,
 };
 
-use crate::scenario::{SOURCE, Scenario, WorldOptions};
+use crate::scenario::{Circumstance, SOURCE, Scenario, Walked, WorldOptions};
 
 /// The id of a test failover's cleanup.
 pub(crate) fn test_cleanup_id() -> OperationId {
@@ -60,21 +61,17 @@ pub(crate) fn operation_of(
     let plan = plan_of(group, members, options.promotion).expect("the group can be planned");
     let scenario = options.scenario;
     let plan = Plan {
-        retain_source_volumes: scenario == Scenario::VolumesRetained,
+        retain_source_volumes: scenario.has(Circumstance::VolumesRetained),
         ..plan
     };
-    let book = match scenario {
-        scenario if scenario.is_test() => test_failover(&plan),
-        scenario if scenario.is_unplanned() => unplanned_failover(&plan),
-        _ => planned_move(&plan),
-    };
-    let kind = match scenario.is_test() {
-        true => OperationKind::TestFailover,
-        false => OperationKind::Failover,
+    let (kind, book) = match scenario.operation {
+        Walked::PlannedFailover => (OperationKind::Failover, planned_move(&plan)),
+        Walked::UnplannedFailover => (OperationKind::Failover, unplanned_failover(&plan)),
+        Walked::TestFailover => (OperationKind::TestFailover, test_failover(&plan)),
     };
     let id = OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001");
     let mut record = first_of_its_kind(id, kind, plan, book, now);
-    if scenario.is_unplanned() {
+    if scenario.operation == Walked::UnplannedFailover {
         record.operation.planning = Planning::Unplanned;
     }
     record
@@ -132,25 +129,10 @@ pub(crate) fn first_of_its_kind(
     let steps = book.into_steps().expect("the runbook keeps its rules");
     OperationRecord {
         operation: Operation {
-            id,
-            kind,
-            planning: Planning::Planned,
-            group_id: plan.group_id.clone(),
-            project_id: plan.source.project_id.clone(),
             user_id: UserId::new("walker"),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
-            state: OperationState::Queued,
-            book_version: BOOK_VERSION,
             request_id: "req-00000000-0000-4000-8000-000000000001".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
             created_at: now,
-            started_at: None,
-            finished_at: None,
+            ..fixtures::operation(id.as_str(), kind, plan)
         },
         steps,
         map: ResourceMap::default(),
@@ -234,7 +216,7 @@ pub(crate) fn takeover_named(
 ) -> OperationRecord {
     let options = WorldOptions {
         promotion,
-        ..WorldOptions::of(Scenario::SourceLost, 1)
+        ..WorldOptions::of(Scenario::SOURCE_LOST, 1)
     };
     let record = operation_of(&options, group, members, now);
     OperationRecord {

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use protector_core::{
+    fixtures,
     group::{Group, GroupStatus},
     id::{GroupId, MemberId, ServerId, VolumeId},
     member::{Member, ProtectedVolume},
@@ -389,7 +390,7 @@ impl People {
                 .volumes
                 .first()
                 .cloned()
-                .unwrap_or_else(no_volume)
+                .unwrap_or_else(|| fixtures::volume(""))
         };
         let member = Member {
             id: MemberId::new("member-protected-again"),
@@ -408,25 +409,5 @@ impl People {
             }
             self.life.journal.put_group(group, members);
         }
-    }
-}
-
-fn no_volume() -> ProtectedVolume {
-    ProtectedVolume {
-        id: VolumeId::new(""),
-        name: String::new(),
-        size_gib: 1,
-        device: String::new(),
-        boot: false,
-        delete_on_termination: false,
-        delete_on_termination_at: None,
-        metadata: BTreeMap::new(),
-        image_properties: BTreeMap::new(),
-        description: None,
-        bootable: None,
-        volume_type: None,
-        tag: None,
-        name_id: None,
-        host: None,
     }
 }

@@ -2,96 +2,224 @@
 
 use std::time::Duration;
 
-use protector_core::storage::PromotionKind;
+use protector_core::{operation::OperationState, storage::PromotionKind};
 
 use crate::fault::Storm;
 
 /// What the world is like apart from the schedule's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    /// All is well: the failover completes.
-    AllWell,
-    /// The same, and the source's volumes are retained.
-    VolumesRetained,
-    /// The same, though each answer of the source about its servers takes [`SLOW_ANSWER`].
-    SlowSource,
-    /// The target's Nova cannot build any server: the failover is taken back.
+pub struct Scenario {
+    /// The operation that engines walk.
+    pub operation: Walked,
+    /// What is wrong with the clouds from the beginning.
+    pub troubles: &'static [Trouble],
+    /// What else is not as usual.
+    pub circumstances: &'static [Circumstance],
+    /// How the operation ends where no fault of a schedule lasts.
+    pub end: End,
+}
+
+/// The operation of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    PlannedFailover,
+    /// The source is cut off.
+    UnplannedFailover,
+    /// Its counterparts start, and a test cleanup removes them.
+    TestFailover,
+}
+
+/// How the operation of a scenario ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Completed,
+    /// It has left a member for a retry, once the target is mended.
+    CompletedInPart,
+    /// The same, unless an engine that stood still long enough has found what came late.
+    CompletedInPartOrWhole,
+    RolledBack,
+}
+
+impl End {
+    /// The state in which the operation is then.
+    pub(crate) fn state(self) -> OperationState {
+        match self {
+            Self::Completed | Self::CompletedInPart | Self::CompletedInPartOrWhole => {
+                OperationState::Completed
+            }
+            Self::RolledBack => OperationState::Failed,
+        }
+    }
+}
+
+/// What is wrong with the clouds of a scenario from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Each answer of the source about its servers takes this long.
+    SlowSource(Duration),
+    /// The target's Nova cannot build any server.
     BuildsFail,
-    /// The target's Nova cannot build the first server, and answers nothing when the last one is asked for: that one is
-    /// there after [`LATE_BUILD`], while the failover is taken back.
-    BuildAnsweredLate,
-    /// The same, and it is there only after [`VERY_LATE_BUILD`], when nobody waits for it any more.
-    BuildAnsweredVeryLate,
-    /// The source deletes nothing: the failover completes and leaves everything behind. Then that is mended.
-    DeletionsFail,
-    /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
-    /// stopped. Then that is mended.
-    TakingBackFails,
-    /// The target cannot build the last server and lets nothing be taken back: the copies of the others go on running there,
-    /// and the source is stopped. Then that is mended.
-    RunningCopiesStay,
-    /// All is well: a test failover starts its copies, and its cleanup removes them.
-    TestAllWell,
-    /// The same, and while the copies are up a tenant locks one of them and takes a snapshot of another; when these have
+    /// Nor the first one.
+    FirstBuildFails,
+    /// Nor that of the last member.
+    LastBuildFails,
+    /// It answers nothing when the last server is asked for, and that one is there after this long.
+    LastBuildAnsweredLate(Duration),
+    /// The target's Cinder cannot import the last member's volumes, and has renamed them already.
+    LastImportsFail,
+    /// The source deletes nothing.
+    SourceDeletesNothing,
+    /// The target deletes no server and lets go of no volume.
+    TargetUndoesNothing,
+}
+
+/// What is not as usual, and no fault of a cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circumstance {
+    /// The source's volumes are retained.
+    VolumesRetained,
+    /// The group has a recovery plan: an order, probes, hooks, and a pause that a person ends.
+    RecoveryPlan,
+    /// The counterpart of the last member does not answer its probe until the retry.
+    LastIsDeaf,
+    /// The source is back before the retry: the last member still runs there.
+    SourceIsBackBeforeRetry,
+    /// Of two retries the first finds the target's array refusing: it never comes to the last member.
+    FirstRetryIsRefused,
+    /// While the test counterparts are up, a tenant locks one of them and takes a snapshot of another; when these have
     /// outlived the test cleanup, the tenant lets go of them and cleans up.
-    TestCopiesReliedOn,
-    /// A test failover on a target whose Nova cannot build any server: it is taken back.
-    TestBuildsFail,
-    /// All is well, and the group has a recovery plan: an order, probes, hooks, and a pause that a person ends.
-    InOrder,
-    /// The source is cut off, and all is well on the target: an unplanned failover.
-    SourceLost,
-    /// The same, and the target's Nova cannot build any server: the failover is taken back.
-    SourceLostBuildsFail,
-    /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
-    SourceLostInPart,
-    /// The same, and the source is back before the retry: the last member still runs there.
-    SourceLostAndBackBeforeRetry,
-    /// The same, and the last member is built and does not answer its probe: a retry finds it running.
-    SourceLostProbeFails,
-    /// The same, and of two retries the first finds the target's array refusing: it never comes to that member.
-    SourceLostRetrySkipped,
-    /// The same as [`Scenario::SourceLostInPart`], and it is the import of the last member's volumes that fails, when Cinder
-    /// has renamed them already.
-    SourceLostImportsFail,
-    /// The same, and Nova answers nothing when the last server is asked for: that one is there after [`LATE_BUILD`], when a
-    /// retry is about to take it back.
-    SourceLostBuildAnsweredLate,
+    TestCounterpartsReliedOn,
 }
 
 impl Scenario {
-    /// Whether the operation is an unplanned failover.
-    pub fn is_unplanned(self) -> bool {
-        matches!(self, Self::SourceLost | Self::SourceLostBuildsFail) || self.recovers_in_part()
-    }
+    /// A planned failover, and all is well.
+    pub const ALL_WELL: Self = Self {
+        operation: Walked::PlannedFailover,
+        troubles: &[],
+        circumstances: &[],
+        end: End::Completed,
+    };
+    /// The same, and the source's volumes are retained.
+    pub const VOLUMES_RETAINED: Self = Self {
+        circumstances: &[Circumstance::VolumesRetained],
+        ..Self::ALL_WELL
+    };
+    /// The same, with a recovery plan.
+    pub const IN_ORDER: Self = Self {
+        circumstances: &[Circumstance::RecoveryPlan],
+        ..Self::ALL_WELL
+    };
+    /// The same, though each answer of the source about its servers takes a while.
+    pub const SLOW_SOURCE: Self = Self {
+        troubles: &[Trouble::SlowSource(Duration::from_secs(10))],
+        ..Self::ALL_WELL
+    };
+    /// The source deletes nothing: the failover leaves everything behind. Then that is mended.
+    pub const DELETIONS_FAIL: Self = Self {
+        troubles: &[Trouble::SourceDeletesNothing],
+        ..Self::ALL_WELL
+    };
 
-    /// Whether the operation is an unplanned failover that leaves something for a retry.
-    pub fn recovers_in_part(self) -> bool {
-        matches!(
-            self,
-            Self::SourceLostInPart
-                | Self::SourceLostAndBackBeforeRetry
-                | Self::SourceLostProbeFails
-                | Self::SourceLostRetrySkipped
-                | Self::SourceLostImportsFail
-                | Self::SourceLostBuildAnsweredLate
-        )
-    }
+    /// The target's Nova cannot build any server: the failover is taken back.
+    pub const BUILDS_FAIL: Self = Self {
+        troubles: &[Trouble::BuildsFail],
+        end: End::RolledBack,
+        ..Self::ALL_WELL
+    };
+    /// It cannot build the first server, and answers nothing when the last one is asked for: that one is there after
+    /// [`LATE_BUILD`], while the failover is taken back.
+    pub const BUILD_ANSWERED_LATE: Self = Self {
+        troubles: &[
+            Trouble::FirstBuildFails,
+            Trouble::LastBuildAnsweredLate(LATE_BUILD),
+        ],
+        ..Self::BUILDS_FAIL
+    };
+    /// The same, and it is there only after [`VERY_LATE_BUILD`], when nobody waits for it any more.
+    pub const BUILD_ANSWERED_VERY_LATE: Self = Self {
+        troubles: &[
+            Trouble::FirstBuildFails,
+            Trouble::LastBuildAnsweredLate(VERY_LATE_BUILD),
+        ],
+        ..Self::BUILDS_FAIL
+    };
+    /// The target builds nothing and lets nothing be taken back: the failed failover leaves counterparts there and the
+    /// source stopped. Then that is mended.
+    pub const UNDO_FAILS: Self = Self {
+        troubles: &[Trouble::BuildsFail, Trouble::TargetUndoesNothing],
+        ..Self::BUILDS_FAIL
+    };
+    /// The target cannot build the last server and lets nothing be taken back: the counterparts of the others go on running
+    /// there, and the source is stopped. Then that is mended.
+    pub const RUNNING_COUNTERPARTS_STAY: Self = Self {
+        troubles: &[Trouble::LastBuildFails, Trouble::TargetUndoesNothing],
+        ..Self::BUILDS_FAIL
+    };
 
-    /// Whether the copy of its last member does not answer its probe at first.
-    pub(crate) fn is_deaf_at_first(self) -> bool {
-        matches!(
-            self,
-            Self::SourceLostProbeFails | Self::SourceLostRetrySkipped
-        )
-    }
+    /// All is well: a test failover starts its counterparts, and its cleanup removes them.
+    pub const TEST_ALL_WELL: Self = Self {
+        operation: Walked::TestFailover,
+        ..Self::ALL_WELL
+    };
+    /// The same, and a tenant relies on some of them.
+    pub const TEST_COUNTERPARTS_RELIED_ON: Self = Self {
+        circumstances: &[Circumstance::TestCounterpartsReliedOn],
+        ..Self::TEST_ALL_WELL
+    };
+    /// A test failover on a target whose Nova cannot build any server: it is taken back.
+    pub const TEST_BUILDS_FAIL: Self = Self {
+        operation: Walked::TestFailover,
+        ..Self::BUILDS_FAIL
+    };
 
-    /// Whether the operation is a test failover.
-    pub fn is_test(self) -> bool {
-        matches!(
-            self,
-            Self::TestAllWell | Self::TestCopiesReliedOn | Self::TestBuildsFail
-        )
+    /// The source is cut off, and all is well on the target: an unplanned failover.
+    pub const SOURCE_LOST: Self = Self {
+        operation: Walked::UnplannedFailover,
+        ..Self::ALL_WELL
+    };
+    /// The same, and the target's Nova cannot build any server: the failover is taken back.
+    pub const SOURCE_LOST_BUILDS_FAIL: Self = Self {
+        operation: Walked::UnplannedFailover,
+        ..Self::BUILDS_FAIL
+    };
+    /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
+    pub const SOURCE_LOST_IN_PART: Self = Self {
+        troubles: &[Trouble::LastBuildFails],
+        end: End::CompletedInPart,
+        ..Self::SOURCE_LOST
+    };
+    /// The same, and the source is back before the retry.
+    pub const SOURCE_LOST_AND_BACK_BEFORE_RETRY: Self = Self {
+        circumstances: &[Circumstance::SourceIsBackBeforeRetry],
+        ..Self::SOURCE_LOST_IN_PART
+    };
+    /// The last member is built and does not answer its probe: a retry finds it running.
+    pub const SOURCE_LOST_PROBE_FAILS: Self = Self {
+        circumstances: &[Circumstance::LastIsDeaf],
+        end: End::CompletedInPart,
+        ..Self::SOURCE_LOST
+    };
+    /// The same, and the first of two retries never comes to that member.
+    pub const SOURCE_LOST_RETRY_SKIPPED: Self = Self {
+        circumstances: &[Circumstance::LastIsDeaf, Circumstance::FirstRetryIsRefused],
+        ..Self::SOURCE_LOST_PROBE_FAILS
+    };
+    /// It is the import of the last member's volumes that fails, when Cinder has renamed them already.
+    pub const SOURCE_LOST_IMPORTS_FAIL: Self = Self {
+        troubles: &[Trouble::LastImportsFail],
+        ..Self::SOURCE_LOST_IN_PART
+    };
+    /// Nova answers nothing when the last server is asked for: that one is there after [`LATE_BUILD`], when a retry is about
+    /// to take it back.
+    pub const SOURCE_LOST_BUILD_ANSWERED_LATE: Self = Self {
+        troubles: &[Trouble::LastBuildAnsweredLate(LATE_BUILD)],
+        end: End::CompletedInPartOrWhole,
+        ..Self::SOURCE_LOST
+    };
+
+    /// Whether something is so in it.
+    pub(crate) fn has(&self, circumstance: Circumstance) -> bool {
+        self.circumstances.contains(&circumstance)
     }
 }
 
@@ -149,6 +277,3 @@ pub const LATE_BUILD: Duration = Duration::from_secs(150);
 
 /// The same, when a later try would have been there long ago.
 pub const VERY_LATE_BUILD: Duration = Duration::from_secs(400);
-
-/// How long a slow source takes for an answer.
-pub(crate) const SLOW_ANSWER: Duration = Duration::from_secs(10);

@@ -142,17 +142,17 @@ impl Story {
     /// The world in which it happens.
     pub fn world(self) -> WorldOptions {
         let (scenario, members) = match self {
-            Self::Failover | Self::TwoClocks => (Scenario::AllWell, 1),
-            Self::TakenBack => (Scenario::BuildsFail, 1),
+            Self::Failover | Self::TwoClocks => (Scenario::ALL_WELL, 1),
+            Self::TakenBack => (Scenario::BUILDS_FAIL, 1),
             Self::LeftBehind | Self::ThereAndBack | Self::Reprotected => {
-                (Scenario::DeletionsFail, 1)
+                (Scenario::DELETIONS_FAIL, 1)
             }
             Self::NotTakenBack | Self::LostInError | Self::Adopted | Self::AdoptedWithoutSource => {
-                (Scenario::RunningCopiesStay, 2)
+                (Scenario::RUNNING_COUNTERPARTS_STAY, 2)
             }
-            Self::Retained | Self::RetainedAndBack => (Scenario::VolumesRetained, 1),
-            Self::Fenced => (Scenario::SourceLost, 1),
-            Self::Returned => (Scenario::SourceLostInPart, 2),
+            Self::Retained | Self::RetainedAndBack => (Scenario::VOLUMES_RETAINED, 1),
+            Self::Fenced => (Scenario::SOURCE_LOST, 1),
+            Self::Returned => (Scenario::SOURCE_LOST_IN_PART, 2),
         };
         let second_clock_ahead = match self {
             Self::TwoClocks => Duration::from_secs(3600),

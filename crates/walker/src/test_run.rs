@@ -13,7 +13,7 @@ use protector_simcloud::{
 
 use crate::{
     operations::{cleanup_named, general_cleanup_id, test_cleanup_id, test_cleanup_of},
-    scenario::Scenario,
+    scenario::Circumstance,
     tenant::Tenant,
     world::{WalkOutcome, World},
 };
@@ -21,17 +21,18 @@ use crate::{
 impl World {
     /// Runs the test failover until its copies are up or it was taken back, then its cleanup; where a tenant relied on
     /// copies, once more when they are let go.
-    pub(crate) async fn run_test(self, scenario: Scenario) -> WalkOutcome {
+    pub(crate) async fn run_test(self) -> WalkOutcome {
         self.take_recovery_point().await;
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;
         let mut kept = Vec::new();
         if let Some(test) = self.copies_up() {
-            let tenant = match scenario {
-                Scenario::TestCopiesReliedOn => relied_on(&test, &self.target.cloud),
-                _ => None,
-            };
+            let scenario = self.options.scenario;
+            let tenant = scenario
+                .has(Circumstance::TestCounterpartsReliedOn)
+                .then(|| relied_on(&test, &self.target.cloud))
+                .flatten();
             self.journal
                 .insert(test_cleanup_of(&test, self.clock.now()));
             self.settled(&test_cleanup_id()).await;

@@ -10,7 +10,7 @@ use protector_simcloud::{
     in_process::{SharedCloud, lock},
 };
 
-use crate::scenario::{LATE_BUILD, SLOW_ANSWER, Scenario, VERY_LATE_BUILD, WorldOptions};
+use crate::scenario::{Trouble, WorldOptions};
 
 /// Why a volume cannot be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,78 +37,69 @@ impl Stuck {
 
 /// Sets up what the scenario says.
 pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
-    match options.scenario {
-        Scenario::AllWell
-        | Scenario::VolumesRetained
-        | Scenario::InOrder
-        | Scenario::SourceLost
-        | Scenario::SourceLostProbeFails
-        | Scenario::SourceLostRetrySkipped
-        | Scenario::TestAllWell
-        | Scenario::TestCopiesReliedOn => {}
-        Scenario::SlowSource => {
-            for path in ["*/servers*", "*/os-services*"] {
-                let mut slow = rule(FaultEffect::Call(CallEffect::Delay {
-                    seconds: SLOW_ANSWER.as_secs_f64(),
-                }));
-                slow.matches.method = Some("GET".to_owned());
-                slow.matches.path = Some(path.to_owned());
-                lock(source).add_fault(slow);
+    for trouble in options.scenario.troubles {
+        let (cloud, rules) = match trouble {
+            Trouble::SlowSource(answer) => (source, slow(*answer)),
+            Trouble::BuildsFail => (target, vec![builds_fail()]),
+            Trouble::FirstBuildFails => (target, vec![first_build_fails(source)]),
+            Trouble::LastBuildFails => (target, vec![last_build_fails(options, source)]),
+            Trouble::LastBuildAnsweredLate(after) => {
+                (target, vec![last_is_late(options, source, *after)])
             }
-        }
-        Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
-            lock(target).add_fault(builds_fail());
-        }
-        Scenario::SourceLostInPart | Scenario::SourceLostAndBackBeforeRetry => {
-            lock(target).add_fault(last_build_fails(options, source));
-        }
-        Scenario::SourceLostImportsFail => {
-            let last = last_member(options, source);
-            for name in last.iter().flat_map(|last| names_of_volumes(source, last)) {
-                let mut rule = rule(FaultEffect::Job(JobEffect::ManageError {
-                    after_rename: true,
-                }));
-                rule.matches.resource = Some(name);
-                lock(target).add_fault(rule);
-            }
-        }
-        Scenario::BuildAnsweredLate | Scenario::BuildAnsweredVeryLate => {
-            let mut first_fails = builds_fail();
-            let first = lock(source).servers().first().cloned();
-            first_fails.matches.resource = first.map(|server| server.name);
-            let late = match options.scenario {
-                Scenario::BuildAnsweredLate => LATE_BUILD,
-                _ => VERY_LATE_BUILD,
-            };
-            lock(target).add_fault(first_fails);
-            lock(target).add_fault(last_is_late(options, source, late));
-        }
-        Scenario::SourceLostBuildAnsweredLate => {
-            lock(target).add_fault(last_is_late(options, source, LATE_BUILD));
-        }
-        Scenario::DeletionsFail => {
-            for service in [SimulatedService::Compute, SimulatedService::Volume] {
-                lock(source).add_fault(forbids(service, "DELETE", "*"));
-            }
-        }
-        Scenario::TakingBackFails => {
-            lock(target).add_fault(builds_fail());
-            nothing_is_taken_back(target);
-        }
-        Scenario::RunningCopiesStay => {
-            lock(target).add_fault(last_build_fails(options, source));
-            nothing_is_taken_back(target);
+            Trouble::LastImportsFail => (target, last_imports_fail(options, source)),
+            Trouble::SourceDeletesNothing => (source, nothing_is_deleted()),
+            Trouble::TargetUndoesNothing => (target, nothing_is_undone()),
+        };
+        for rule in rules {
+            lock(cloud).add_fault(rule);
         }
     }
 }
 
-fn nothing_is_taken_back(target: &SharedCloud) {
-    lock(target).add_fault(forbids(SimulatedService::Compute, "DELETE", "*/servers/*"));
-    lock(target).add_fault(forbids(
-        SimulatedService::Volume,
-        "POST",
-        "*/volumes/*/action",
-    ));
+fn slow(answer: Duration) -> Vec<FaultRule> {
+    let slow = |path: &str| {
+        let mut slow = rule(FaultEffect::Call(CallEffect::Delay {
+            seconds: answer.as_secs_f64(),
+        }));
+        slow.matches.method = Some("GET".to_owned());
+        slow.matches.path = Some(path.to_owned());
+        slow
+    };
+    ["*/servers*", "*/os-services*"].map(slow).to_vec()
+}
+
+fn nothing_is_deleted() -> Vec<FaultRule> {
+    [SimulatedService::Compute, SimulatedService::Volume]
+        .map(|service| forbids(service, "DELETE", "*"))
+        .to_vec()
+}
+
+fn nothing_is_undone() -> Vec<FaultRule> {
+    vec![
+        forbids(SimulatedService::Compute, "DELETE", "*/servers/*"),
+        forbids(SimulatedService::Volume, "POST", "*/volumes/*/action"),
+    ]
+}
+
+fn last_imports_fail(options: &WorldOptions, source: &SharedCloud) -> Vec<FaultRule> {
+    let last = last_member(options, source);
+    let names = last.iter().flat_map(|last| names_of_volumes(source, last));
+    names
+        .map(|name| {
+            let mut rule = rule(FaultEffect::Job(JobEffect::ManageError {
+                after_rename: true,
+            }));
+            rule.matches.resource = Some(name);
+            rule
+        })
+        .collect()
+}
+
+fn first_build_fails(source: &SharedCloud) -> FaultRule {
+    let mut rule = builds_fail();
+    let first = lock(source).servers().first().cloned();
+    rule.matches.resource = first.map(|server| server.name);
+    rule
 }
 
 fn last_build_fails(options: &WorldOptions, source: &SharedCloud) -> FaultRule {

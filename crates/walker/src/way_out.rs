@@ -337,7 +337,7 @@ mod tests {
 
     /// The failover of two members has failed, and the copy of the first one runs on, on a cloud that deletes nothing.
     async fn told(is_mended: bool) -> (World, Vec<Violation>) {
-        let options = WorldOptions::of(Scenario::RunningCopiesStay, 2);
+        let options = WorldOptions::of(Scenario::RUNNING_COUNTERPARTS_STAY, 2);
         let world = World::build(&options, Schedule::default());
         let engines = world.start_engines();
         world.settled_soon(&world.operation).await;

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
 use protector_core::{
     clock::Clock,
-    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    fixtures,
+    group::{Group, GroupStatus, ResourceMappings},
     id::{
-        EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
-        SiteName, VolumeId,
+        EngineId, FlavorId, GroupId, NetworkId, OperationId, ProjectId, ServerId, SiteName,
+        VolumeId,
     },
-    member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    member::{Flavor, Member, Nic, ProtectedVolume, ServerSpec},
     operation::{FailedStep, OperationRecord},
-    recovery_plan::RecoveryPlan,
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -42,7 +42,7 @@ use crate::{
     memory_journal::MemoryJournal,
     operations::operation_of,
     person,
-    scenario::{SOURCE, Scenario, WorldOptions},
+    scenario::{Circumstance, SOURCE, Scenario, Walked, WorldOptions},
     trouble::{self, Stuck},
     watch::Watch,
 };
@@ -245,14 +245,14 @@ impl World {
             options.members,
             clock.now(),
         );
-        if options.scenario.is_test() {
+        if options.scenario.operation == Walked::TestFailover {
             group.status = GroupStatus::Active;
         }
-        if options.scenario == Scenario::InOrder {
+        if options.scenario.has(Circumstance::RecoveryPlan) {
             group.recovery_plan = person::recovery_plan(&members);
         }
         let listeners = Arc::new(person::Listeners::default());
-        if options.scenario.is_deaf_at_first() {
+        if options.scenario.has(Circumstance::LastIsDeaf) {
             group.recovery_plan = person::last_one_probed(&members);
             listeners.set_deaf(true);
         }
@@ -286,11 +286,10 @@ impl World {
 
     /// Runs the operation to its end, and a while longer. A test failover's cleanup is part of it.
     pub async fn run(self) -> WalkOutcome {
-        if self.options.scenario.is_test() {
-            let scenario = self.options.scenario;
-            return self.run_test(scenario).await;
+        if self.options.scenario.operation == Walked::TestFailover {
+            return self.run_test().await;
         }
-        if self.options.scenario.is_unplanned() {
+        if self.options.scenario.operation == Walked::UnplannedFailover {
             return self.run_lost().await;
         }
         self.injector.arm();
@@ -576,27 +575,19 @@ fn group_of(
     let volume_type = |site: &Site| lock(&site.cloud).volume_type_id("replicated");
     let group = Group {
         id: id.clone(),
-        name: "prod-web-app".into(),
-        description: None,
         primary: scope(SOURCE, &project(source)),
         secondary: scope(TARGET, &project(target)),
         current_primary_site: SiteName::new(SOURCE),
         status: GroupStatus::FailingOver,
-        replication_type: ReplicationType::Async,
         volume_type_id: volume_type(source).unwrap_or_default(),
         secondary_volume_type_id: volume_type(target),
         mappings: ResourceMappings {
             networks: BTreeMap::from([(network(source), network(target))]),
-            flavors: BTreeMap::new(),
             ..ResourceMappings::default()
         },
-        fidelity: protector_core::group::Fidelity::Told,
-        priority: protector_core::priority::Priority::DEFAULT,
-        version: 1,
-        recovery_plan: RecoveryPlan::default(),
-        last_replication_at: None,
         created_at: now,
         updated_at: now,
+        ..fixtures::group()
     };
     let members = source
         .before
@@ -626,37 +617,25 @@ fn member_of(
     let volumes = server.volumes.iter().enumerate().map(|(place, id)| {
         let known = site.before.volumes.iter().find(|volume| &volume.id == id);
         ProtectedVolume {
-            id: VolumeId::new(id.clone()),
             name: known
                 .and_then(|volume| volume.name.clone())
                 .unwrap_or_default(),
-            size_gib: 1,
             device: ('a'..='z')
                 .nth(place)
                 .map(|letter| format!("/dev/vd{letter}"))
                 .unwrap_or_default(),
             boot: place == 0,
-            delete_on_termination: false,
             // Where a copy may not be recovered, one of them went with its server where the group goes, before a move took it
             // away from there.
-            delete_on_termination_at: (place == 1 && scenario.is_unplanned())
+            delete_on_termination_at: (place == 1
+                && scenario.operation == Walked::UnplannedFailover)
                 .then(|| group.secondary.site.clone()),
-            metadata: BTreeMap::new(),
-            image_properties: BTreeMap::new(),
-            description: None,
-            bootable: None,
-            volume_type: None,
-            tag: None,
-            name_id: None,
-            host: None,
+            ..fixtures::volume(id)
         }
     });
     Member {
-        id: MemberId::new(format!("member-{}", server.name)),
         group_id: group.id.clone(),
-        name: server.name.clone(),
         server_id: ServerId::new(server.id.clone()),
-        status: MemberStatus::Protected,
         server: ServerSpec {
             flavor: Flavor {
                 id: FlavorId::new("by-name"),
@@ -672,19 +651,12 @@ fn member_of(
                 tag: None,
             }],
             security_groups: vec!["default".into()],
-            key_pair: None,
             metadata: server.metadata.clone(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
+            ..fixtures::server_spec()
         },
         volumes: volumes.collect(),
-        earlier: vec![],
         created_at: group.created_at,
         updated_at: group.created_at,
+        ..fixtures::member(&server.name)
     }
 }

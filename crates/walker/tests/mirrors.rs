@@ -31,7 +31,7 @@ async fn every_single_fault(scenario: Scenario, subject: Subject) {
 
 #[tokio::test(start_paused = true)]
 async fn a_move_swaps_the_sides_of_each_mirror() {
-    let outcome = calm(Scenario::AllWell).await;
+    let outcome = calm(Scenario::ALL_WELL).await;
     let operation = &outcome.record.operation;
     assert_eq!(operation.state, OperationState::Completed, "{operation:?}");
     assert_eq!(
@@ -54,43 +54,43 @@ async fn a_move_swaps_the_sides_of_each_mirror() {
 
 #[tokio::test(start_paused = true)]
 async fn a_move_that_is_taken_back_leaves_each_mirror_as_it_was() {
-    let outcome = calm(Scenario::BuildsFail).await;
+    let outcome = calm(Scenario::BUILDS_FAIL).await;
     assert_eq!(outcome.record.operation.state, OperationState::Failed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_move_keeps_the_invariants() {
-    every_single_fault(Scenario::AllWell, Subject::Operation).await;
+    every_single_fault(Scenario::ALL_WELL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_move_that_is_taken_back_keeps_the_invariants() {
-    every_single_fault(Scenario::BuildsFail, Subject::Operation).await;
+    every_single_fault(Scenario::BUILDS_FAIL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_move_that_retains_its_source_keeps_the_invariants() {
-    every_single_fault(Scenario::VolumesRetained, Subject::Operation).await;
+    every_single_fault(Scenario::VOLUMES_RETAINED, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_cleanup_keeps_the_invariants() {
-    every_single_fault(Scenario::DeletionsFail, Subject::Cleanup { at_once: 1 }).await;
+    every_single_fault(Scenario::DELETIONS_FAIL, Subject::Cleanup { at_once: 1 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_cleanup_of_what_could_not_be_taken_back_keeps_the_invariants() {
-    every_single_fault(Scenario::TakingBackFails, Subject::Cleanup { at_once: 1 }).await;
+    every_single_fault(Scenario::UNDO_FAILS, Subject::Cleanup { at_once: 1 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_test_keeps_the_invariants() {
-    every_single_fault(Scenario::TestAllWell, Subject::Operation).await;
+    every_single_fault(Scenario::TEST_ALL_WELL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unplanned_failover_promotes_without_the_source_and_loses_what_came_later() {
-    let outcome = calm(Scenario::SourceLost).await;
+    let outcome = calm(Scenario::SOURCE_LOST).await;
     let operation = &outcome.record.operation;
     assert_eq!(operation.state, OperationState::Completed, "{operation:?}");
     assert_eq!(outcome.calls_on_source, 0);
@@ -109,17 +109,17 @@ async fn an_unplanned_failover_promotes_without_the_source_and_loses_what_came_l
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_an_unplanned_failover_keeps_the_invariants() {
-    every_single_fault(Scenario::SourceLost, Subject::Operation).await;
+    every_single_fault(Scenario::SOURCE_LOST, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_an_unplanned_failover_that_is_taken_back_keeps_the_invariants() {
-    every_single_fault(Scenario::SourceLostBuildsFail, Subject::Operation).await;
+    every_single_fault(Scenario::SOURCE_LOST_BUILDS_FAIL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_retry_keeps_the_invariants() {
-    let options = WorldOptions::mirrored(Scenario::SourceLostInPart, 2);
+    let options = WorldOptions::mirrored(Scenario::SOURCE_LOST_IN_PART, 2);
     let report = walk(&options, Subject::Operation).await;
     println!("{} schedules", report.schedules);
     assert_eq!(report.violations, vec![]);

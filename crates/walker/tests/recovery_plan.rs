@@ -27,7 +27,7 @@ fn ended(record: &OperationRecord, key: &str) -> DateTime<Utc> {
 
 #[tokio::test(start_paused = true)]
 async fn members_start_in_the_order_of_the_plan_and_what_is_between_happens_between() {
-    let options = WorldOptions::of(Scenario::InOrder, 3);
+    let options = WorldOptions::of(Scenario::IN_ORDER, 3);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let record = &outcome.record;
     assert_eq!(
@@ -84,7 +84,7 @@ async fn members_start_in_the_order_of_the_plan_and_what_is_between_happens_betw
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_in_order() {
-    let report = walk(&WorldOptions::of(Scenario::InOrder, 1), Subject::Operation).await;
+    let report = walk(&WorldOptions::of(Scenario::IN_ORDER, 1), Subject::Operation).await;
     println!(
         "{} schedules over {} writes and {} calls",
         report.schedules, report.writes, report.calls

@@ -30,7 +30,7 @@ fn large(members: usize, stuck: usize, seed: u64) -> WorldOptions {
         concurrency: 10,
         storm: Some(Storm { seed, percent: 10 }),
         stuck,
-        ..WorldOptions::of(Scenario::AllWell, members)
+        ..WorldOptions::of(Scenario::ALL_WELL, members)
     }
 }
 
@@ -155,7 +155,7 @@ async fn a_large_group_is_moved_from_a_cloud_that_takes_ten_seconds_for_an_answe
     let options = WorldOptions {
         data_volumes: 0,
         concurrency: 10,
-        ..WorldOptions::of(Scenario::SlowSource, 60)
+        ..WorldOptions::of(Scenario::SLOW_SOURCE, 60)
     };
     let outcome = World::build(&options, Schedule::default()).run().await;
     let record = &outcome.record;

@@ -67,7 +67,7 @@ async fn pairs(scenario: Scenario, subject: Subject, count: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_calm_failover_completes_and_leaves_nothing() {
-    let options = WorldOptions::of(Scenario::AllWell, 2);
+    let options = WorldOptions::of(Scenario::ALL_WELL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     assert_eq!(
         outcome.record.operation.state,
@@ -99,14 +99,14 @@ async fn one_build_is_answered_late(scenario: Scenario) -> WalkOutcome {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_build_is_answered_late_is_taken_back_before_its_original_starts() {
-    let outcome = one_build_is_answered_late(Scenario::BuildAnsweredLate).await;
+    let outcome = one_build_is_answered_late(Scenario::BUILD_ANSWERED_LATE).await;
     assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
     assert!(took(&outcome) > LATE_BUILD, "{:?}", took(&outcome));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_original_stays_stopped_while_a_volume_shows_that_its_copy_may_run() {
-    let outcome = one_build_is_answered_late(Scenario::BuildAnsweredVeryLate).await;
+    let outcome = one_build_is_answered_late(Scenario::BUILD_ANSWERED_VERY_LATE).await;
     assert!(took(&outcome) > VERY_LATE_BUILD, "{:?}", took(&outcome));
     assert_eq!(outcome.group.0.status, GroupStatus::Error);
     let last = &outcome.record.operation.plan.members[1];
@@ -149,7 +149,7 @@ async fn an_original_stays_stopped_while_a_volume_shows_that_its_copy_may_run() 
 async fn every_single_fault_of_a_failover_with_a_build_that_is_answered_late() {
     let options = WorldOptions {
         data_volumes: 0,
-        ..WorldOptions::of(Scenario::BuildAnsweredLate, 2)
+        ..WorldOptions::of(Scenario::BUILD_ANSWERED_LATE, 2)
     };
     nothing_is_broken(&walk(&options, Subject::Operation).await);
 }
@@ -162,7 +162,7 @@ fn took(outcome: &WalkOutcome) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_failover_that_cannot_build_is_taken_back() {
-    let options = WorldOptions::of(Scenario::BuildsFail, 2);
+    let options = WorldOptions::of(Scenario::BUILDS_FAIL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     assert_eq!(outcome.record.operation.state, OperationState::Failed);
     let error = outcome.record.operation.error.clone().unwrap();
@@ -172,7 +172,7 @@ async fn a_failover_that_cannot_build_is_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_failover_could_not_delete_is_left_and_cleaned_up_later() {
-    let options = WorldOptions::of(Scenario::DeletionsFail, 2);
+    let options = WorldOptions::of(Scenario::DELETIONS_FAIL, 2);
     let left = World::build(&options, Schedule::default()).run().await;
     assert_eq!(left.record.operation.state, OperationState::Completed);
     assert_eq!(
@@ -200,7 +200,7 @@ async fn what_a_failover_could_not_delete_is_left_and_cleaned_up_later() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_failover_could_not_take_back_is_left_and_cleaned_up_later() {
-    let options = WorldOptions::of(Scenario::TakingBackFails, 2);
+    let options = WorldOptions::of(Scenario::UNDO_FAILS, 2);
     let left = World::build(&options, Schedule::default()).run().await;
     assert_eq!(left.record.operation.state, OperationState::Failed);
     let stays = left.record.steps.iter();
@@ -220,44 +220,44 @@ async fn what_a_failover_could_not_take_back_is_left_and_cleaned_up_later() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_keeps_the_invariants() {
-    every_single_fault(Scenario::AllWell, Subject::Operation).await;
+    every_single_fault(Scenario::ALL_WELL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_it_is_taken_back_keeps_the_invariants() {
-    every_single_fault(Scenario::BuildsFail, Subject::Operation).await;
+    every_single_fault(Scenario::BUILDS_FAIL, Subject::Operation).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_leftovers_are_cleaned_up_keeps_the_invariants() {
-    every_single_fault(Scenario::DeletionsFail, ONE_CLEANUP).await;
+    every_single_fault(Scenario::DELETIONS_FAIL, ONE_CLEANUP).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_a_failed_failover_is_cleaned_up_keeps_the_invariants() {
-    every_single_fault(Scenario::TakingBackFails, ONE_CLEANUP).await;
+    every_single_fault(Scenario::UNDO_FAILS, ONE_CLEANUP).await;
 }
 
 /// The API lets one cleanup run at a time; the deletions themselves must not depend on that.
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_in_two_cleanups_at_once_keeps_the_invariants() {
-    every_single_fault(Scenario::DeletionsFail, TWO_CLEANUPS).await;
+    every_single_fault(Scenario::DELETIONS_FAIL, TWO_CLEANUPS).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pairs_of_faults_keep_the_invariants() {
-    pairs(Scenario::AllWell, Subject::Operation, FEW).await;
+    pairs(Scenario::ALL_WELL, Subject::Operation, FEW).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pairs_of_faults_while_it_is_taken_back_keep_the_invariants() {
-    pairs(Scenario::BuildsFail, Subject::Operation, FEW).await;
+    pairs(Scenario::BUILDS_FAIL, Subject::Operation, FEW).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pairs_of_faults_while_leftovers_are_cleaned_up_keep_the_invariants() {
-    pairs(Scenario::DeletionsFail, ONE_CLEANUP, FEW).await;
-    pairs(Scenario::TakingBackFails, ONE_CLEANUP, FEW).await;
+    pairs(Scenario::DELETIONS_FAIL, ONE_CLEANUP, FEW).await;
+    pairs(Scenario::UNDO_FAILS, ONE_CLEANUP, FEW).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,11 +265,11 @@ async fn pairs_of_faults_while_leftovers_are_cleaned_up_keep_the_invariants() {
 async fn soak_many_pairs_of_faults() {
     let mut dice = SeededRandom::new(seed());
     for (scenario, subject) in [
-        (Scenario::AllWell, Subject::Operation),
-        (Scenario::BuildsFail, Subject::Operation),
-        (Scenario::DeletionsFail, ONE_CLEANUP),
-        (Scenario::DeletionsFail, TWO_CLEANUPS),
-        (Scenario::TakingBackFails, ONE_CLEANUP),
+        (Scenario::ALL_WELL, Subject::Operation),
+        (Scenario::BUILDS_FAIL, Subject::Operation),
+        (Scenario::DELETIONS_FAIL, ONE_CLEANUP),
+        (Scenario::DELETIONS_FAIL, TWO_CLEANUPS),
+        (Scenario::UNDO_FAILS, ONE_CLEANUP),
     ] {
         let seed = dice.roll();
         println!("{scenario:?}, {subject:?}: {SEED_VARIABLE}={seed}");

@@ -39,7 +39,7 @@ fn nothing_is_broken(report: &Report) {
 
 #[tokio::test(start_paused = true)]
 async fn a_site_lost_at_any_point_of_its_failover_is_taken_over() {
-    let report = walk_takeovers(&WorldOptions::of(Scenario::AllWell, 1), Heard::All).await;
+    let report = walk_takeovers(&WorldOptions::of(Scenario::ALL_WELL, 1), Heard::All).await;
     assert!(report.schedules > 100, "{}", report.schedules);
     nothing_is_broken(&report);
 }
@@ -48,7 +48,7 @@ async fn a_site_lost_at_any_point_of_its_failover_is_taken_over() {
 async fn a_site_lost_while_its_failover_is_taken_back_is_taken_over() {
     for heard in [Heard::All, Heard::TheBeginning] {
         println!("the other site has heard {heard:?}");
-        let report = walk_takeovers(&WorldOptions::of(Scenario::BuildsFail, 1), heard).await;
+        let report = walk_takeovers(&WorldOptions::of(Scenario::BUILDS_FAIL, 1), heard).await;
         assert!(report.schedules > 100, "{}", report.schedules);
         nothing_is_broken(&report);
     }
@@ -71,9 +71,9 @@ async fn disturbed(count: usize) {
     let mut dice = SeededRandom::new(seed);
     println!("{SEED_VARIABLE}={seed}");
     for (scenario, heard) in [
-        (Scenario::AllWell, Heard::All),
-        (Scenario::BuildsFail, Heard::All),
-        (Scenario::BuildsFail, Heard::TheBeginning),
+        (Scenario::ALL_WELL, Heard::All),
+        (Scenario::BUILDS_FAIL, Heard::All),
+        (Scenario::BUILDS_FAIL, Heard::TheBeginning),
     ] {
         println!("{scenario:?}, heard: {heard:?}");
         let options = WorldOptions::of(scenario, 1);
@@ -83,7 +83,7 @@ async fn disturbed(count: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_site_whose_arrays_mirror_is_taken_over_at_any_point_and_becomes_the_replica() {
-    let options = WorldOptions::mirrored(Scenario::AllWell, 1);
+    let options = WorldOptions::mirrored(Scenario::ALL_WELL, 1);
     let report = walk_takeovers(&options, Heard::All).await;
     assert!(report.schedules > 100, "{}", report.schedules);
     nothing_is_broken(&report);

@@ -14,7 +14,7 @@ use protector_walker::{
 
 #[tokio::test(start_paused = true)]
 async fn a_calm_test_failover_and_its_cleanup_leave_both_sites_as_they_were() {
-    let options = WorldOptions::of(Scenario::TestAllWell, 2);
+    let options = WorldOptions::of(Scenario::TEST_ALL_WELL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let operation = &outcome.record.operation;
     assert_eq!(
@@ -38,12 +38,12 @@ async fn a_calm_test_failover_and_its_cleanup_leave_both_sites_as_they_were() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_test_failover_and_its_cleanup_leaves_production_alone() {
-    every_single_fault_in(Scenario::TestAllWell).await;
+    every_single_fault_in(Scenario::TEST_ALL_WELL).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn copies_that_a_tenant_relies_on_outlive_the_test_cleanup_and_go_when_they_are_let_go() {
-    let options = WorldOptions::of(Scenario::TestCopiesReliedOn, 2);
+    let options = WorldOptions::of(Scenario::TEST_COUNTERPARTS_RELIED_ON, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let kept: Vec<(&str, &str)> = outcome
         .kept
@@ -72,12 +72,12 @@ async fn copies_that_a_tenant_relies_on_outlive_the_test_cleanup_and_go_when_the
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_around_copies_that_a_tenant_relies_on() {
-    every_single_fault_in(Scenario::TestCopiesReliedOn).await;
+    every_single_fault_in(Scenario::TEST_COUNTERPARTS_RELIED_ON).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_test_failover_that_cannot_build_is_taken_back() {
-    let options = WorldOptions::of(Scenario::TestBuildsFail, 2);
+    let options = WorldOptions::of(Scenario::TEST_BUILDS_FAIL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     assert_eq!(outcome.record.operation.state, OperationState::Failed);
     let error = outcome.record.operation.error.clone().unwrap();
@@ -87,7 +87,7 @@ async fn a_test_failover_that_cannot_build_is_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_a_test_failover_is_taken_back_leaves_production_alone() {
-    every_single_fault_in(Scenario::TestBuildsFail).await;
+    every_single_fault_in(Scenario::TEST_BUILDS_FAIL).await;
 }
 
 async fn every_single_fault_in(scenario: Scenario) {

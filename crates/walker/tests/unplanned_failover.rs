@@ -22,7 +22,7 @@ use protector_walker::{
 
 #[tokio::test(start_paused = true)]
 async fn a_group_is_recovered_while_its_source_hangs_and_nothing_asks_it() {
-    let options = WorldOptions::of(Scenario::SourceLost, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let operation = &outcome.record.operation;
     assert_eq!(
@@ -67,12 +67,12 @@ async fn a_group_is_recovered_while_its_source_hangs_and_nothing_asks_it() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_an_unplanned_failover() {
-    every_single_fault_in(&WorldOptions::of(Scenario::SourceLost, 1)).await;
+    every_single_fault_in(&WorldOptions::of(Scenario::SOURCE_LOST, 1)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unplanned_failover_that_recovers_nobody_is_taken_back() {
-    let options = WorldOptions::of(Scenario::SourceLostBuildsFail, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_BUILDS_FAIL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let operation = &outcome.record.operation;
     assert_eq!(operation.state, OperationState::Failed);
@@ -88,7 +88,7 @@ async fn an_unplanned_failover_that_recovers_nobody_is_taken_back() {
 /// Its source is lost, it runs, and people may be at work on it: that its probe finds nobody is no reason to delete it.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_runs_is_kept_though_no_member_answered_its_probe() {
-    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 1);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_PROBE_FAILS, 1);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let operation = &outcome.record.operation;
     let error = operation.error.clone().unwrap_or_default();
@@ -124,12 +124,12 @@ async fn a_copy_that_runs_is_kept_though_no_member_answered_its_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_an_unplanned_failover_is_taken_back() {
-    every_single_fault_in(&WorldOptions::of(Scenario::SourceLostBuildsFail, 1)).await;
+    every_single_fault_in(&WorldOptions::of(Scenario::SOURCE_LOST_BUILDS_FAIL, 1)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_recovered_is_recovered_by_a_retry() {
-    let options = WorldOptions::of(Scenario::SourceLostInPart, 3);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_IN_PART, 3);
     let outcome = World::build(&options, Schedule::default()).run().await;
     assert_eq!(check(&outcome), Vec::<String>::new());
     assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
@@ -178,7 +178,7 @@ async fn what_could_not_be_recovered_is_recovered_by_a_retry() {
 /// What it has written since the recovery point is only there.
 #[tokio::test(start_paused = true)]
 async fn a_retry_builds_nothing_beside_an_original_that_is_back() {
-    let options = WorldOptions::of(Scenario::SourceLostAndBackBeforeRetry, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_AND_BACK_BEFORE_RETRY, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     assert_eq!(check(&outcome), Vec::<String>::new());
     let last = &outcome.record.operation.plan.members[1];
@@ -203,7 +203,7 @@ async fn a_retry_builds_nothing_beside_an_original_that_is_back() {
 /// One call that is turned away or not answered does not make a site that is back a lost one.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_turns_one_call_away_is_not_taken_for_lost() {
-    let options = one_volume_each(Scenario::SourceLostAndBackBeforeRetry);
+    let options = one_volume_each(Scenario::SOURCE_LOST_AND_BACK_BEFORE_RETRY);
     let calm = World::build(&options, Schedule::default()).run().await;
     for number in 1..=calm.calls {
         let schedule = Schedule {
@@ -218,7 +218,7 @@ async fn a_source_that_turns_one_call_away_is_not_taken_for_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_in_part_and_its_retry() {
-    every_single_fault_in(&one_volume_each(Scenario::SourceLostInPart)).await;
+    every_single_fault_in(&one_volume_each(Scenario::SOURCE_LOST_IN_PART)).await;
 }
 
 /// The runs whose every call and write is disturbed have one volume for each member.
@@ -231,7 +231,7 @@ fn one_volume_each(scenario: Scenario) -> WorldOptions {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_did_not_answer_its_probe_is_the_one_that_a_retry_recovers() {
-    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_PROBE_FAILS, 2);
     recovered_by_the_last_retry(&options).await;
 }
 
@@ -245,7 +245,7 @@ fn restored(record: &OperationRecord, member: usize) -> Vec<String> {
 /// Its disks are what a retry goes on from, or a cleanup looks at: they must not go with a copy that somebody deletes.
 #[tokio::test(start_paused = true)]
 async fn the_disks_of_a_copy_that_the_switch_did_not_take_in_outlive_it() {
-    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_PROBE_FAILS, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let record = &outcome.record;
     let last = &record.operation.plan.members[1];
@@ -258,7 +258,7 @@ async fn the_disks_of_a_copy_that_the_switch_did_not_take_in_outlive_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_never_came_to_a_copy_does_not_hide_it_from_the_next() {
-    let options = WorldOptions::of(Scenario::SourceLostRetrySkipped, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_RETRY_SKIPPED, 2);
     recovered_by_the_last_retry(&options).await;
 }
 
@@ -298,7 +298,7 @@ async fn recovered_by_the_last_retry(options: &WorldOptions) {
 
 #[tokio::test(start_paused = true)]
 async fn a_volume_that_cinder_renamed_and_did_not_import_is_imported_by_a_retry() {
-    let options = WorldOptions::of(Scenario::SourceLostImportsFail, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_IMPORTS_FAIL, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let failed = steps_failed(&outcome.record.steps);
     let import = failed
@@ -314,7 +314,7 @@ async fn a_volume_that_cinder_renamed_and_did_not_import_is_imported_by_a_retry(
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_comes_up_late_is_kept_by_a_retry_that_was_to_take_it_back() {
-    let options = WorldOptions::of(Scenario::SourceLostBuildAnsweredLate, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_BUILD_ANSWERED_LATE, 2);
     let outcome = World::build(&options, Schedule::default()).run().await;
     let failed = steps_failed(&outcome.record.steps);
     let builds = |failed: &[FailedStep]| {
@@ -340,22 +340,22 @@ async fn a_copy_that_comes_up_late_is_kept_by_a_retry_that_was_to_take_it_back()
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_whose_copy_comes_up_late_and_its_retry() {
-    every_single_fault_in(&one_volume_each(Scenario::SourceLostBuildAnsweredLate)).await;
+    every_single_fault_in(&one_volume_each(Scenario::SOURCE_LOST_BUILD_ANSWERED_LATE)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_whose_imports_fail_and_its_retry() {
-    every_single_fault_in(&one_volume_each(Scenario::SourceLostImportsFail)).await;
+    every_single_fault_in(&one_volume_each(Scenario::SOURCE_LOST_IMPORTS_FAIL)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_without_an_answer_and_its_retry() {
-    every_single_fault_in(&one_volume_each(Scenario::SourceLostProbeFails)).await;
+    every_single_fault_in(&one_volume_each(Scenario::SOURCE_LOST_PROBE_FAILS)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_and_two_retries() {
-    every_single_fault_in(&one_volume_each(Scenario::SourceLostRetrySkipped)).await;
+    every_single_fault_in(&one_volume_each(Scenario::SOURCE_LOST_RETRY_SKIPPED)).await;
 }
 
 async fn every_single_fault_in(options: &WorldOptions) {

@@ -160,42 +160,14 @@ fn volume_in_an_unknown_status(seen: &SeenVolume) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        group::{ReplicationType, ResourceMappings},
-        guard::test_facts,
-        id::{GroupId, ProjectId, SiteName},
-        recovery_plan::RecoveryPlan,
-        site::SiteScope,
-    };
-
-    fn scope(site: &str) -> SiteScope {
-        SiteScope {
-            site: SiteName::new(site),
-            project_id: ProjectId::new(format!("project-{site}")),
-        }
-    }
+    use crate::fixtures;
+    use crate::guard::test_facts;
 
     fn plan() -> Plan {
         Plan {
-            group_id: GroupId::new("group"),
-            group_name: "prod-web-app".into(),
-            source: scope("site-a"),
-            target: scope("site-b"),
-            replication_type: ReplicationType::Async,
             source_array: "a".into(),
             target_array: "b".into(),
-            promotion: crate::storage::PromotionKind::Copy,
-            target_volume_type: None,
-            mappings: ResourceMappings::default(),
-            members: Vec::new(),
-            others: Vec::new(),
-            retain_source_volumes: false,
-            recovery: RecoveryPlan::default(),
-            interrupted: vec![],
-            adopts: None,
-            fidelity: crate::group::Fidelity::Told,
-            built_as_until: std::collections::BTreeMap::new(),
-            left_on_target: vec![],
+            ..fixtures::plan(Vec::new())
         }
     }
 
@@ -305,7 +277,7 @@ mod tests {
     #[test]
     fn nothing_on_the_source_goes() {
         let same_site = Plan {
-            target: scope("site-a"),
+            target: fixtures::scope("site-a"),
             ..plan()
         };
         kept(judge_server(&same_site, &marks(), &server()), "not a copy");

@@ -5,8 +5,9 @@ use chrono::{TimeDelta, TimeZone};
 use super::*;
 use crate::{
     comparison::AddressThere,
+    fixtures,
     group::{ReplicationType, ResourceMappings},
-    member::{Flavor, FloatingAddress, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec},
+    member::{Flavor, FloatingAddress, MemberStatus, PortSpec, ProtectedVolume, ServerSpec},
     member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     qos_policy::QosPolicy,
@@ -24,7 +25,6 @@ fn group() -> Group {
     Group {
         id: "pg-1".into(),
         name: "web".to_owned(),
-        description: None,
         primary: SiteScope {
             site: "site-a".into(),
             project_id: "project-a".into(),
@@ -33,23 +33,14 @@ fn group() -> Group {
             site: "site-b".into(),
             project_id: "project-b".into(),
         },
-        current_primary_site: "site-a".into(),
-        status: GroupStatus::Active,
-        replication_type: ReplicationType::Async,
-        volume_type_id: "type-a".to_owned(),
-        secondary_volume_type_id: Some("type-b".to_owned()),
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
-            flavors: BTreeMap::new(),
             ..ResourceMappings::default()
         },
-        fidelity: crate::group::Fidelity::Told,
-        priority: crate::priority::Priority::DEFAULT,
-        recovery_plan: crate::recovery_plan::RecoveryPlan::default(),
         version: 3,
-        last_replication_at: None,
         created_at: now(),
         updated_at: now(),
+        ..fixtures::group()
     }
 }
 
@@ -69,46 +60,22 @@ fn a_member(number: usize) -> Member {
         group_id: "pg-1".into(),
         name: format!("web-{number}"),
         server_id: format!("server-{number}").as_str().into(),
-        status: MemberStatus::Protected,
         server: ServerSpec {
             flavor: flavor(),
-            nics: vec![Nic {
-                network_id: "net-a".into(),
-                fixed_ips: Vec::new(),
-                port: None,
-                tag: None,
-            }],
+            nics: vec![fixtures::nic("net-a")],
             security_groups: vec!["default".to_owned()],
-            key_pair: None,
-            metadata: BTreeMap::new(),
-            user_data: None,
-            availability_zone: None,
-            config_drive: false,
-            description: None,
-            tags: vec![],
-            hostname: None,
-            server_group: None,
+            ..fixtures::server_spec()
         },
         volumes: vec![ProtectedVolume {
-            id: format!("volume-{number}").as_str().into(),
             name: String::new(),
             size_gib: 10,
             device: "/dev/vda".to_owned(),
             boot: true,
-            delete_on_termination: false,
-            delete_on_termination_at: None,
-            metadata: BTreeMap::new(),
-            image_properties: BTreeMap::new(),
-            description: None,
-            bootable: None,
-            volume_type: None,
-            tag: None,
-            name_id: None,
-            host: None,
+            ..fixtures::volume(&format!("volume-{number}"))
         }],
-        earlier: vec![],
         created_at: now(),
         updated_at: now(),
+        ..fixtures::member("web")
     }
 }
 
@@ -983,7 +950,6 @@ fn a_member_that_was_not_recovered_is_not_looked_for_where_the_group_runs() {
         current_primary_site: "site-b".into(),
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-b".to_owned(), "net-a".to_owned())]),
-            flavors: BTreeMap::new(),
             ..ResourceMappings::default()
         },
         secondary_volume_type_id: Some("type-a".to_owned()),

@@ -7,46 +7,46 @@ use protector_simcloud::{
 };
 
 use super::{
-    bed::Bed,
+    fixture::Fixture,
     source_at_rest::{has_begun, once},
 };
 
 /// A request that was made while everything is taken back.
 struct Request {
-    of: fn(&Bed) -> &SharedCloud,
+    of: fn(&Fixture) -> &SharedCloud,
     method: &'static str,
     path: &'static str,
     action: Option<&'static str>,
 }
 
 const START: Request = Request {
-    of: |bed| &bed.source,
+    of: |fixture| &fixture.source,
     method: "POST",
     path: "*/servers/*/action",
     action: Some("os-start"),
 };
 
 const UNMANAGE: Request = Request {
-    of: |bed| &bed.target,
+    of: |fixture| &fixture.target,
     method: "POST",
     path: "*/volumes/*/action",
     action: Some("os-unmanage"),
 };
 
 const DELETE_COPY: Request = Request {
-    of: |bed| &bed.target,
+    of: |fixture| &fixture.target,
     method: "DELETE",
     path: "*/servers/*",
     action: None,
 };
 
 /// A move whose copy cannot be built and whose first such request meets `effect`; how often it was made then.
-async fn taken_back(request: &Request, effect: CallEffect) -> (Bed, OperationRecord, usize) {
+async fn taken_back(request: &Request, effect: CallEffect) -> (Fixture, OperationRecord, usize) {
     // From there on nothing else is asked for in this way.
     let mut go_wrong = once(
         |record| has_begun(record, "recreate_vms"),
-        |bed| {
-            lock((request.of)(bed)).add_fault(FaultRule {
+        |fixture| {
+            lock((request.of)(fixture)).add_fault(FaultRule {
                 id: String::new(),
                 matches: Match {
                     method: Some(request.method.to_owned()),
@@ -59,12 +59,12 @@ async fn taken_back(request: &Request, effect: CallEffect) -> (Bed, OperationRec
             });
         },
     );
-    let (bed, record) = Bed::moved_among(
-        |bed| {
+    let (fixture, record) = Fixture::moved_among(
+        |fixture| {
             let no_host = JobEffect::ServerBuildError {
                 message: "No valid host was found.".to_owned(),
             };
-            lock(&bed.target).add_fault(FaultRule {
+            lock(&fixture.target).add_fault(FaultRule {
                 id: String::new(),
                 matches: Match {
                     resource: Some("vm-001".to_owned()),
@@ -78,33 +78,36 @@ async fn taken_back(request: &Request, effect: CallEffect) -> (Bed, OperationRec
         &mut go_wrong,
     )
     .await;
-    let times = lock((request.of)(&bed))
+    let times = lock((request.of)(&fixture))
         .call_log()
         .iter()
         .filter(|call| call.method == request.method && call.action.as_deref() == request.action)
         .filter(|call| request.action.is_some() || call.path.contains("/servers/"))
         .count();
-    (bed, record, times)
+    (fixture, record, times)
 }
 
-fn assert_all_is_back(bed: &Bed, record: &OperationRecord) {
+fn assert_all_is_back(fixture: &Fixture, record: &OperationRecord) {
     assert_eq!(record.operation.state, OperationState::Failed);
-    assert_eq!(lock(&bed.target).servers().len(), 0);
-    assert_eq!(lock(&bed.target).volumes().len(), 0);
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(lock(&fixture.target).servers().len(), 0);
+    assert_eq!(lock(&fixture.target).volumes().len(), 0);
+    assert_eq!(
+        fixture.server_facts(&fixture.server).unwrap().status,
+        "ACTIVE"
+    );
 }
 
 /// Each of them as often as there is something to be done by it, and once more.
 async fn is_asked_for_again_when_lost(request: Request, things: usize) {
-    let (bed, record, times) = taken_back(&request, CallEffect::Drop).await;
-    assert_all_is_back(&bed, &record);
+    let (fixture, record, times) = taken_back(&request, CallEffect::Drop).await;
+    assert_all_is_back(&fixture, &record);
     assert_eq!(times, things + 1);
 }
 
 /// It was carried out, which a look shows.
 async fn is_not_asked_for_again_when_its_answer_is_lost(request: Request, things: usize) {
-    let (bed, record, times) = taken_back(&request, CallEffect::LoseReply).await;
-    assert_all_is_back(&bed, &record);
+    let (fixture, record, times) = taken_back(&request, CallEffect::LoseReply).await;
+    assert_all_is_back(&fixture, &record);
     assert_eq!(times, things);
 }
 

@@ -12,7 +12,7 @@ use protector_simcloud::{
 };
 use serde_json::json;
 
-use super::bed::{Bed, operation, unplanned};
+use super::fixture::{Fixture, operation, unplanned};
 
 fn why_not_built(record: &OperationRecord) -> String {
     let failed = steps_failed(&record.steps);
@@ -22,8 +22,8 @@ fn why_not_built(record: &OperationRecord) -> String {
     build.unwrap_or_else(|| panic!("{failed:?}")).error.clone()
 }
 
-fn unplanned_after(bed: &Bed, id: &str) -> OperationRecord {
-    let failed = bed.failover().operation;
+fn unplanned_after(fixture: &Fixture, id: &str) -> OperationRecord {
+    let failed = fixture.failover().operation;
     let (plan, kind) = (failed.plan, OperationKind::Failover);
     unplanned(OperationRecord {
         steps: unplanned_failover(&plan).into_steps().unwrap(),
@@ -33,14 +33,14 @@ fn unplanned_after(bed: &Bed, id: &str) -> OperationRecord {
 }
 
 /// What the unplanned failover of the failed one's group fails by, and a retry after that.
-async fn beside_what_was_left(bed: &Bed) -> [String; 2] {
-    let copies = lock(&bed.target).servers();
+async fn beside_what_was_left(fixture: &Fixture) -> [String; 2] {
+    let copies = lock(&fixture.target).servers();
     assert_eq!(copies.len(), 1);
-    let unplanned = bed.walk(unplanned_after(bed, "op-unplanned")).await;
+    let unplanned = fixture.walk(unplanned_after(fixture, "op-unplanned")).await;
     assert_eq!(unplanned.operation.state, OperationState::Failed);
-    let retry = bed.retry_of(&unplanned, &[&bed.server]);
-    let retry = bed.walk(retry).await;
-    let now = lock(&bed.target).servers();
+    let retry = fixture.retry_of(&unplanned, &[&fixture.server]);
+    let retry = fixture.walk(retry).await;
+    let now = lock(&fixture.target).servers();
     assert_eq!(now.len(), 1, "nothing was built beside it");
     assert_eq!(now[0].id, copies[0].id);
     assert_eq!(now[0].status, copies[0].status);
@@ -60,15 +60,15 @@ fn build_error(record: &OperationRecord) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_was_left_is_not_built_beside_whether_or_not_it_runs() {
     for runs in [true, false] {
-        let bed = Bed::left_running().await;
+        let fixture = Fixture::left_running().await;
         if !runs {
-            let copy = lock(&bed.target).servers()[0].id.clone();
+            let copy = lock(&fixture.target).servers()[0].id.clone();
             let url = format!("compute /servers/{copy}/action");
-            bed.on_target("demo", "POST", &url, &json!({"os-stop": null}));
-            bed.a_while().await;
+            fixture.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+            fixture.a_while().await;
         }
-        let failover = bed.failover().operation.id;
-        for why in beside_what_was_left(&bed).await {
+        let failover = fixture.failover().operation.id;
+        for why in beside_what_was_left(&fixture).await {
             assert!(why.contains("no other one is built beside it"), "{why}");
             let adopt = format!("openstack dr operation adopt {failover}");
             assert!(why.contains(&adopt), "{why}");
@@ -79,18 +79,18 @@ async fn a_copy_that_was_left_is_not_built_beside_whether_or_not_it_runs() {
 /// Whatever it is at, somebody can bring it to run again.
 #[tokio::test(start_paused = true)]
 async fn a_copy_in_error_that_has_run_is_not_built_beside() {
-    let bed = Bed::left_running().await;
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let fixture = Fixture::left_running().await;
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}/action");
-    bed.on_target("demo", "POST", &url, &json!({"os-stop": null}));
-    bed.a_while().await;
-    bed.on_target(
+    fixture.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+    fixture.a_while().await;
+    fixture.on_target(
         "admin",
         "POST",
         &url,
         &json!({"os-resetState": {"state": "error"}}),
     );
-    for why in beside_what_was_left(&bed).await {
+    for why in beside_what_was_left(&fixture).await {
         assert!(why.contains("no other one is built beside it"), "{why}");
     }
 }
@@ -99,10 +99,10 @@ async fn a_copy_in_error_that_has_run_is_not_built_beside() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside() {
     for state in ["shelved_offloaded", "soft_deleted"] {
-        let bed = Bed::left_running().await;
-        let copy = lock(&bed.target).servers()[0].id.clone();
-        assert!(lock(&bed.target).set_state_of_server(&copy, state));
-        for why in beside_what_was_left(&bed).await {
+        let fixture = Fixture::left_running().await;
+        let copy = lock(&fixture.target).servers()[0].id.clone();
+        assert!(lock(&fixture.target).set_state_of_server(&copy, state));
+        for why in beside_what_was_left(&fixture).await {
             assert!(why.contains("no other one is built beside it"), "{why}");
             assert!(why.contains(&state.to_uppercase()), "{why}");
         }
@@ -112,80 +112,89 @@ async fn a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside() {
 /// The operation that made the copy may be one of the lost site, whose cleanup nobody here can start.
 #[tokio::test(start_paused = true)]
 async fn what_an_unplanned_failover_says_of_a_stopped_copy_in_its_way_leads_on() {
-    let bed = Bed::left_running().await;
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let fixture = Fixture::left_running().await;
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}");
-    bed.on_target(
+    fixture.on_target(
         "demo",
         "POST",
         &format!("{url}/action"),
         &json!({"os-stop": null}),
     );
-    bed.a_while().await;
-    let failed = bed.walk(unplanned_after(&bed, "op-in-vain")).await;
+    fixture.a_while().await;
+    let failed = fixture.walk(unplanned_after(&fixture, "op-in-vain")).await;
     let builds = |step: &&protector_core::operation::StepRecord| {
         matches!(step.action, Step::RecreateServer { .. })
     };
     let why = failed.steps.iter().find(builds).unwrap();
     let why = why.progress.error.clone().unwrap();
-    let adopt = format!("adopt {} --source-is-lost'", bed.failover().operation.id);
+    let adopt = format!(
+        "adopt {} --source-is-lost'",
+        fixture.failover().operation.id
+    );
     let delete = format!("'openstack --os-cloud site-b server delete {copy}'");
     assert!(why.contains(&adopt) && why.contains(&delete), "{why}");
 
-    lock(&bed.target).clear_faults();
-    bed.on_target("demo", "DELETE", &url, &json!(null));
-    bed.a_while().await;
-    let done = bed.walk(unplanned_after(&bed, "op-unplanned")).await;
+    lock(&fixture.target).clear_faults();
+    fixture.on_target("demo", "DELETE", &url, &json!(null));
+    fixture.a_while().await;
+    let done = fixture
+        .walk(unplanned_after(&fixture, "op-unplanned"))
+        .await;
     assert_eq!(done.operation.error, None);
     assert_eq!(done.operation.state, OperationState::Completed);
-    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
+    assert_eq!(lock(&fixture.target).servers()[0].status, "ACTIVE");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_uses_no_older_point_while_the_original_is_back_unless_somebody_says_so() {
-    let (bed, last) = Bed::unrecovered().await;
-    lock(&bed.source).clear_faults();
-    let url = format!("compute /servers/{}/action", bed.server);
-    bed.user("demo", "POST", &url, json!({"os-stop": null}))
+    let (fixture, last) = Fixture::unrecovered().await;
+    lock(&fixture.source).clear_faults();
+    let url = format!("compute /servers/{}/action", fixture.server);
+    fixture
+        .user("demo", "POST", &url, json!({"os-stop": null}))
         .await;
-    let refused = bed.walk(bed.retry_of(&last, &[])).await;
+    let refused = fixture.walk(fixture.retry_of(&last, &[])).await;
     let why = why_not_built(&refused);
     assert!(why.contains("is back on site-a (SHUTOFF)"), "{why}");
     assert!(why.contains("--lose-newer-writes"), "{why}");
-    assert!(lock(&bed.target).servers().is_empty());
+    assert!(lock(&fixture.target).servers().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_recovers_beside_a_stopped_original_when_its_newer_writes_may_be_lost() {
-    let (bed, last) = Bed::unrecovered().await;
-    lock(&bed.source).clear_faults();
-    let url = format!("compute /servers/{}/action", bed.server);
-    bed.user("demo", "POST", &url, json!({"os-stop": null}))
+    let (fixture, last) = Fixture::unrecovered().await;
+    lock(&fixture.source).clear_faults();
+    let url = format!("compute /servers/{}/action", fixture.server);
+    fixture
+        .user("demo", "POST", &url, json!({"os-stop": null}))
         .await;
-    let retry = bed.walk(bed.retry_of(&last, &[&bed.server])).await;
+    let retry = fixture
+        .walk(fixture.retry_of(&last, &[&fixture.server]))
+        .await;
     assert_eq!(steps_failed(&retry.steps), vec![]);
-    assert_eq!(lock(&bed.target).servers().len(), 1);
-    let running = bed.server_facts(&bed.server).unwrap();
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
+    let running = fixture.server_facts(&fixture.server).unwrap();
     assert_eq!(running.status, "SHUTOFF");
 }
 
 /// Between the look and the call.
 #[tokio::test(start_paused = true)]
 async fn an_original_that_comes_back_right_before_the_build_is_not_built_beside() {
-    let (bed, last) = Bed::unrecovered().await;
-    let mut retry = bed.retry_of(&last, &[]);
+    let (fixture, last) = Fixture::unrecovered().await;
+    let mut retry = fixture.retry_of(&last, &[]);
     let mut steps = retry.steps.iter_mut();
     let build = steps
         .find(|step| matches!(step.action, Step::RecreateServer { .. }))
         .unwrap();
     // What the failover had intended is not what is waited for.
     build.progress.memo = Memo::default();
-    let source = Arc::clone(&bed.source);
-    bed.at_intent_at(build.position, move || lock(&source).clear_faults());
-    let retry = bed.walk(retry).await;
+    let source = Arc::clone(&fixture.source);
+    fixture.at_intent_at(build.position, move || lock(&source).clear_faults());
+    let retry = fixture.walk(retry).await;
     let why = why_not_built(&retry);
     assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
-    assert!(lock(&bed.target).servers().is_empty());
+    assert!(lock(&fixture.target).servers().is_empty());
 }
 
 fn answers(status: u16) -> CallEffect {
@@ -205,40 +214,44 @@ fn of(service: SimulatedService, path: &str) -> Match {
 }
 
 /// One whose source is back, and answers what `matches` names so, after which a retry was made.
-async fn retried_while(matches: Match, answer: CallEffect, lost: bool) -> (Bed, OperationRecord) {
-    let (bed, last) = Bed::unrecovered().await;
-    lock(&bed.source).clear_faults();
-    bed.source_meets("trouble", matches, None, answer);
-    let named = [bed.server.as_str()];
-    let retry = bed.retry_of(&last, if lost { &named } else { &[] });
-    let retry = bed.walk(retry).await;
-    (bed, retry)
+async fn retried_while(
+    matches: Match,
+    answer: CallEffect,
+    lost: bool,
+) -> (Fixture, OperationRecord) {
+    let (fixture, last) = Fixture::unrecovered().await;
+    lock(&fixture.source).clear_faults();
+    fixture.source_meets("trouble", matches, None, answer);
+    let named = [fixture.server.as_str()];
+    let retry = fixture.retry_of(&last, if lost { &named } else { &[] });
+    let retry = fixture.walk(retry).await;
+    (fixture, retry)
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_original_that_nova_calls_active_runs_whatever_else_is_not_answered() {
     let services = || of(SimulatedService::Compute, "*/os-services*");
     for answer in [answers(500), answers(503), CallEffect::Hang] {
-        let (bed, retry) = retried_while(services(), answer, false).await;
+        let (fixture, retry) = retried_while(services(), answer, false).await;
         let why = why_not_built(&retry);
         assert!(
             why.contains("is back on site-a (ACTIVE) and may run"),
             "{why}"
         );
-        assert!(lock(&bed.target).servers().is_empty());
+        assert!(lock(&fixture.target).servers().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_original_that_a_slow_source_calls_active_runs() {
     let slow = CallEffect::Delay { seconds: 9.0 };
-    let (bed, retry) = retried_while(Match::default(), slow, false).await;
+    let (fixture, retry) = retried_while(Match::default(), slow, false).await;
     let why = why_not_built(&retry);
     assert!(
         why.contains("is back on site-a (ACTIVE) and may run"),
         "{why}"
     );
-    assert!(lock(&bed.target).servers().is_empty());
+    assert!(lock(&fixture.target).servers().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,21 +265,21 @@ async fn a_source_that_answers_and_does_not_tell_is_not_taken_for_lost() {
         (servers(), 429),
         (servers(), 403),
     ] {
-        let (bed, retry) = retried_while(matches, answers(status), false).await;
+        let (fixture, retry) = retried_while(matches, answers(status), false).await;
         let why = why_not_built(&retry);
         let says = "site-a answers, and does not say whether server";
         assert!(why.contains(says), "{status}: {why}");
         assert!(why.contains(&status.to_string()), "{why}");
         assert!(why.contains("--lose-newer-writes"), "the way on: {why}");
-        assert!(lock(&bed.target).servers().is_empty());
+        assert!(lock(&fixture.target).servers().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_answers_and_does_not_tell_is_lost_when_somebody_says_so() {
-    let (bed, retry) = retried_while(Match::default(), answers(503), true).await;
+    let (fixture, retry) = retried_while(Match::default(), answers(503), true).await;
     assert_eq!(steps_failed(&retry.steps), vec![]);
-    assert_eq!(lock(&bed.target).servers().len(), 1);
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
     let mut steps = retry.steps.iter();
     let build = steps
         .find(|step| step.key == "recreate_vms:vm-001")
@@ -283,32 +296,32 @@ async fn a_source_that_answers_and_does_not_tell_is_lost_when_somebody_says_so()
 /// It was silent for long enough before, and is not any more.
 #[tokio::test(start_paused = true)]
 async fn a_silence_is_over_with_the_build_that_it_allowed() {
-    let (bed, last) = Bed::unrecovered().await;
-    bed.turn_target_away("POST", "*/servers", 503);
+    let (fixture, last) = Fixture::unrecovered().await;
+    fixture.turn_target_away("POST", "*/servers", 503);
     let back = async {
-        bed.until_target_asked_again("POST", "/servers").await;
-        lock(&bed.source).clear_faults();
+        fixture.until_target_asked_again("POST", "/servers").await;
+        lock(&fixture.source).clear_faults();
         let reads = of(SimulatedService::Compute, "*/servers/*");
         // The look before the intent, and the one after it.
-        bed.source_meets("twice", reads, Some(2), CallEffect::Hang);
+        fixture.source_meets("twice", reads, Some(2), CallEffect::Hang);
     };
-    let (retry, ()) = tokio::join!(bed.walk(bed.retry_of(&last, &[])), back);
+    let (retry, ()) = tokio::join!(fixture.walk(fixture.retry_of(&last, &[])), back);
     let why = why_not_built(&retry);
     assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
-    assert!(lock(&bed.target).servers().is_empty());
+    assert!(lock(&fixture.target).servers().is_empty());
 }
 
 /// Somebody has taken the copy that an interrupted move left into a group of its own.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_another_groups_member_is_not_taken_over() {
-    let bed = Bed::left_running().await;
-    let failed = bed.failover().operation;
-    let (_, members) = bed.group_and_members();
+    let fixture = Fixture::left_running().await;
+    let failed = fixture.failover().operation;
+    let (_, members) = fixture.group_and_members();
     let mut member = members[0].clone();
     member.id = "another-member".into();
-    member.server_id = lock(&bed.target).servers()[0].id.as_str().into();
+    member.server_id = lock(&fixture.target).servers()[0].id.as_str().into();
     member.volumes.clear();
-    bed.protects("second-life", "site-b", Some(member));
+    fixture.protects("second-life", "site-b", Some(member));
     let plan = failed.plan.clone().taking_over(vec![failed.id]);
     let kind = OperationKind::Failover;
     let unplanned = unplanned(OperationRecord {
@@ -316,9 +329,9 @@ async fn a_copy_that_is_another_groups_member_is_not_taken_over() {
         operation: operation("op-unplanned", kind, plan, None, failed.created_at),
         map: ResourceMap::default(),
     });
-    let walk = tokio::time::timeout(Duration::from_secs(7200), bed.walk(unplanned));
+    let walk = tokio::time::timeout(Duration::from_secs(7200), fixture.walk(unplanned));
     let why = build_error(&walk.await.expect("it ends"));
     let says = "is a member of protection group second-life by now";
     assert!(why.contains(says), "{why}");
-    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
+    assert_eq!(lock(&fixture.target).servers()[0].status, "ACTIVE");
 }

@@ -11,7 +11,7 @@ use protector_simcloud::{
 use serde_json::{Value, json};
 
 use super::{
-    bed::Bed,
+    fixture::Fixture,
     source_at_rest::{assert_taken_back, has_begun},
 };
 
@@ -19,28 +19,28 @@ use super::{
 #[tokio::test(start_paused = true)]
 async fn no_flavor_of_another_size_is_taken_for_the_one_of_its_name() {
     let grown = |plan: &mut Plan| plan.members[0].server.flavor.vcpus = 4;
-    let (bed, record) = Bed::moved_as(grown, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(grown, |_| {}, |_, _| {}).await;
     let words = [
         "flavor small (by-name) (4 vCPU(s), 1024 MiB) has no counterpart on site-b",
         "there has 1 vCPU(s), 1024 MiB",
         "--flavor-mapping by-name=<flavor id there>",
     ];
-    assert_taken_back(&bed, &record, &words);
+    assert_taken_back(&fixture, &record, &words);
     assert!(!has_begun(&record, "stop_source_vms"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_mapped_move_all_of_the_flavor_is_the_targets() {
-    let bed = Bed::switched_as(|_| {}, |_| {}).await;
-    let flavors = bed.on_target("demo", "GET", "compute /flavors/detail", &Value::Null);
+    let fixture = Fixture::switched_as(|_| {}, |_| {}).await;
+    let flavors = fixture.on_target("demo", "GET", "compute /flavors/detail", &Value::Null);
     let large = flavor_named(&flavors, "large");
     let mapped = |plan: &mut Plan| {
         let mappings = &mut plan.mappings.flavors;
         mappings.insert("by-name".to_owned(), large.clone());
     };
-    let (bed, record) = Bed::moved_as(mapped, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(mapped, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let (_, members) = bed.group_and_members();
+    let (_, members) = fixture.group_and_members();
     let flavor = &members[0].server.flavor;
     assert_eq!(flavor.id.as_str(), large);
     let (name, vcpus, ram) = (flavor.name.as_str(), flavor.vcpus, flavor.ram_mib);
@@ -63,11 +63,11 @@ async fn a_copy_has_the_tags_and_the_host_name_of_its_original() {
         plan.members[0].volumes[1].description = Some("the ledger".to_owned());
         plan.members[0].volumes[1].bootable = Some(true);
     };
-    let (bed, record) = Bed::moved_as(named, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(named, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let copy = lock(&bed.target).servers()[0].clone();
+    let copy = lock(&fixture.target).servers()[0].clone();
     let url = format!("compute /servers/{}", copy.id);
-    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let seen = fixture.on_target("demo", "GET", &url, &Value::Null);
     let tags: Vec<&str> = seen["server"]["tags"]
         .as_array()
         .unwrap()
@@ -77,7 +77,7 @@ async fn a_copy_has_the_tags_and_the_host_name_of_its_original() {
     assert_eq!(tags, ["blue", "web"]);
     assert_eq!(seen["server"]["OS-EXT-SRV-ATTR:hostname"], "www");
     let url = format!("volumev3 /volumes/{}", copy.volumes[1]);
-    let data = bed.on_target("demo", "GET", &url, &Value::Null);
+    let data = fixture.on_target("demo", "GET", &url, &Value::Null);
     assert_eq!(data["volume"]["description"], "the ledger");
     assert_eq!(data["volume"]["bootable"], "true");
 }
@@ -94,12 +94,12 @@ async fn a_copy_is_built_without_user_data_where_the_recovery_plan_says_so() {
             let recovery = plan.recovery.members.entry(member.id.clone());
             recovery.or_default().user_data = choice;
         };
-        let (bed, record) = Bed::moved_as(with_user_data, |_| {}, |_, _| {}).await;
+        let (fixture, record) = Fixture::moved_as(with_user_data, |_| {}, |_, _| {}).await;
         assert_eq!(record.operation.error, None);
-        let url = format!("compute /servers/{}", lock(&bed.target).servers()[0].id);
-        let seen = bed.on_target("admin", "GET", &url, &Value::Null);
+        let url = format!("compute /servers/{}", lock(&fixture.target).servers()[0].id);
+        let seen = fixture.on_target("admin", "GET", &url, &Value::Null);
         assert_eq!(seen["server"]["OS-EXT-SRV-ATTR:user_data"], wanted);
-        let (_, members) = bed.group_and_members();
+        let (_, members) = fixture.group_and_members();
         assert!(members[0].server.user_data.is_some(), "for the way back");
     }
 }
@@ -107,11 +107,11 @@ async fn a_copy_is_built_without_user_data_where_the_recovery_plan_says_so() {
 #[tokio::test(start_paused = true)]
 async fn disks_keep_their_tags() {
     let tagged = |plan: &mut Plan| plan.members[0].volumes[1].tag = Some("ledger".to_owned());
-    let (bed, record) = Bed::moved_as(tagged, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(tagged, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}/os-volume_attachments");
-    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let seen = fixture.on_target("demo", "GET", &url, &Value::Null);
     let tags = seen["volumeAttachments"].as_array().unwrap().iter();
     let tags: Vec<&Value> = tags.map(|place| &place["tag"]).collect();
     assert_eq!(tags, [&Value::Null, &json!("ledger")]);
@@ -119,13 +119,13 @@ async fn disks_keep_their_tags() {
 
 #[tokio::test(start_paused = true)]
 async fn a_volume_of_another_type_gets_what_that_is_mapped_to() {
-    let bed = Bed::switched().await;
-    let types = bed.on_target("protector", "GET", "volumev3 /types", &Value::Null);
+    let fixture = Fixture::switched().await;
+    let types = fixture.on_target("protector", "GET", "volumev3 /types", &Value::Null);
     let types = types["volume_types"].as_array().unwrap().iter();
     let ids: Vec<String> = types
         .map(|kind| kind["id"].as_str().unwrap().to_owned())
         .collect();
-    let own = bed.failover().operation.plan.target_volume_type;
+    let own = fixture.failover().operation.plan.target_volume_type;
     let Some(other) = ids.iter().find(|id| Some(*id) != own.as_ref()) else {
         panic!("one type only: {ids:?}");
     };
@@ -134,13 +134,13 @@ async fn a_volume_of_another_type_gets_what_that_is_mapped_to() {
         let mapping = &mut plan.mappings.volume_types;
         mapping.insert("fast-here".to_owned(), other.clone());
     };
-    let (bed, record) = Bed::moved_as(mapped, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(mapped, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let copy = lock(&bed.target).servers()[0].clone();
+    let copy = lock(&fixture.target).servers()[0].clone();
     let url = format!("volumev3 /volumes/{}", copy.volumes[1]);
-    let data = bed.on_target("demo", "GET", &url, &Value::Null);
+    let data = fixture.on_target("demo", "GET", &url, &Value::Null);
     assert_eq!(data["volume"]["volume_type_id"], json!(other));
-    let (_, members) = bed.group_and_members();
+    let (_, members) = fixture.group_and_members();
     assert_eq!(members[0].volumes[1].volume_type.as_ref(), Some(other));
 }
 
@@ -151,12 +151,12 @@ async fn a_server_with_127_items_of_metadata_is_refused_before_it_is_stopped() {
         let item = |number: usize| (format!("key-{number}"), "x".to_owned());
         plan.members[0].server.metadata = (0..127).map(item).collect();
     };
-    let (bed, record) = Bed::moved_as(full, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(full, |_| {}, |_, _| {}).await;
     let words = [
         "the copy of server vm-001 has 130 items of metadata",
         "quota set --properties 130",
     ];
-    assert_taken_back(&bed, &record, &words);
+    assert_taken_back(&fixture, &record, &words);
     assert!(!has_begun(&record, "stop_source_vms"));
 }
 
@@ -184,10 +184,10 @@ fn went_with_it(plan: &mut Plan) {
 }
 
 /// Whether each volume of the only server on the target goes with it.
-fn goes_with_the_copy(bed: &Bed) -> Vec<bool> {
-    let copy = lock(&bed.target).servers()[0].id.clone();
+fn goes_with_the_copy(fixture: &Fixture) -> Vec<bool> {
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}/os-volume_attachments");
-    let places = bed.on_target("demo", "GET", &url, &Value::Null);
+    let places = fixture.on_target("demo", "GET", &url, &Value::Null);
     let places = places["volumeAttachments"].as_array().unwrap().iter();
     places
         .map(|place| place["delete_on_termination"].as_bool().unwrap())
@@ -196,19 +196,19 @@ fn goes_with_the_copy(bed: &Bed) -> Vec<bool> {
 
 #[tokio::test(start_paused = true)]
 async fn a_volume_that_went_with_its_server_does_so_again_after_the_way_back() {
-    let (bed, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
-    assert_eq!(goes_with_the_copy(&bed), [false, false]);
+    let (fixture, record) = Fixture::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    assert_eq!(goes_with_the_copy(&fixture), [false, false]);
     assert!(!has_begun(&record, "restore_delete_on_termination"));
-    let (bed, record) = Bed::moved_as(went_with_it, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(went_with_it, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    assert_eq!(goes_with_the_copy(&bed), [false, true]);
+    assert_eq!(goes_with_the_copy(&fixture), [false, true]);
     let at = |phase: &str| {
         let mut steps = record.steps.iter();
         let step = steps.find(|step| step.phase_name == phase).unwrap();
         (step.progress.started_at, step.progress.finished_at)
     };
     assert!(at("restore_delete_on_termination").0 >= at("switch_primary").1);
-    let (_, members) = bed.group_and_members();
+    let (_, members) = fixture.group_and_members();
     let volume = &members[0].volumes[1];
     assert!(volume.delete_on_termination && volume.delete_on_termination_at.is_none());
 }
@@ -216,9 +216,9 @@ async fn a_volume_that_went_with_its_server_does_so_again_after_the_way_back() {
 #[tokio::test(start_paused = true)]
 async fn the_site_where_a_volume_went_with_its_server_is_remembered() {
     let tied = |plan: &mut Plan| plan.members[0].volumes[1].delete_on_termination = true;
-    let (bed, record) = Bed::moved_as(tied, |_| {}, |_, _| {}).await;
-    assert_eq!(goes_with_the_copy(&bed), [false, false]);
-    let (_, members) = bed.group_and_members();
+    let (fixture, record) = Fixture::moved_as(tied, |_| {}, |_, _| {}).await;
+    assert_eq!(goes_with_the_copy(&fixture), [false, false]);
+    let (_, members) = fixture.group_and_members();
     let volume = &members[0].volumes[1];
     assert!(!volume.delete_on_termination);
     let source = &record.operation.plan.source.site;
@@ -227,7 +227,7 @@ async fn the_site_where_a_volume_went_with_its_server_is_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_nova_that_cannot_tie_a_volume_to_its_server_does_not_hold_the_way_back_up() {
-    let refuse = |bed: &Bed| {
+    let refuse = |fixture: &Fixture| {
         let put = Match {
             method: Some("PUT".to_owned()),
             path: Some("/v2.1/servers/*/os-volume_attachments/*".to_owned()),
@@ -238,7 +238,7 @@ async fn a_nova_that_cannot_tie_a_volume_to_its_server_does_not_hold_the_way_bac
             body: Some(json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it"}})),
             headers: std::collections::BTreeMap::new(),
         });
-        lock(&bed.target).add_fault(FaultRule {
+        lock(&fixture.target).add_fault(FaultRule {
             id: "put".to_owned(),
             matches: put,
             times: None,
@@ -246,9 +246,9 @@ async fn a_nova_that_cannot_tie_a_volume_to_its_server_does_not_hold_the_way_bac
             seen: 0,
         });
     };
-    let (bed, record) = Bed::moved_as(went_with_it, refuse, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(went_with_it, refuse, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    assert_eq!(goes_with_the_copy(&bed), [false, false]);
+    assert_eq!(goes_with_the_copy(&fixture), [false, false]);
     let failed = protector_core::operation::steps_failed(&record.steps);
     let [told] = failed.as_slice() else {
         panic!("{failed:?}");
@@ -273,18 +273,18 @@ fn strict(plan: &mut Plan) {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_as_it_was_is_told_when_the_copy_is_confirmed() {
-    let (_, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(|_| {}, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(not_as_it_was(&record), [""; 0]);
     let tied = |plan: &mut Plan| plan.members[0].volumes[1].delete_on_termination = true;
-    let (_, record) = Bed::moved_as(tied, |_| {}, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(tied, |_| {}, |_, _| {}).await;
     assert_eq!(
         outliving(&record),
         [
             "volume vm-001-data-1 outlives the copy: delete_on_termination is off, the original's was on"
         ]
     );
-    let (_, record) = Bed::moved_as(elsewhere, |_| {}, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(elsewhere, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = not_as_it_was(&record);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -304,7 +304,7 @@ async fn a_strict_move_is_taken_back_when_its_copy_lacks_what_nobody_announced()
         strict(plan);
         elsewhere(plan);
     };
-    let (bed, record) = Bed::moved_as(plan, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(plan, |_| {}, |_, _| {}).await;
     let words = [
         "confirm_vms:vm-001",
         "the copy of vm-001 on site-b is not as its original (addresses: ",
@@ -312,17 +312,17 @@ async fn a_strict_move_is_taken_back_when_its_copy_lacks_what_nobody_announced()
         "openstack dr member show prod-web-app vm-001 --compare",
         "openstack dr protection-group set prod-web-app --fidelity told",
     ];
-    assert_taken_back(&bed, &record, &words);
+    assert_taken_back(&fixture, &record, &words);
     assert_eq!(not_as_it_was(&record).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_strict_move_takes_what_the_recovery_plan_names_for_announced() {
-    let (bed, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(|_| {}, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let copy = lock(&bed.target).servers()[0].clone();
+    let copy = lock(&fixture.target).servers()[0].clone();
     let url = format!("compute /servers/{}", copy.id);
-    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let seen = fixture.on_target("demo", "GET", &url, &Value::Null);
     let networks = seen["server"]["addresses"].as_object().unwrap();
     let address = networks.values().next().unwrap()[0]["addr"].as_str();
     let there = address.unwrap().parse().unwrap();
@@ -334,7 +334,7 @@ async fn a_strict_move_takes_what_the_recovery_plan_names_for_announced() {
         let here = "203.0.113.9".parse().unwrap();
         recovery.fixed_ips.insert(here, there);
     };
-    let (_, record) = Bed::moved_as(named, |_| {}, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(named, |_| {}, |_, _| {}).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
     assert_eq!(not_as_it_was(&record), [""; 0]);
@@ -347,7 +347,7 @@ async fn an_unplanned_move_of_a_strict_group_tells() {
         strict(plan);
         elsewhere(plan);
     };
-    let (_, record) = Bed::recovered_as(plan).await;
+    let (_, record) = Fixture::recovered_as(plan).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
     assert_eq!(not_as_it_was(&record).len(), 1);
@@ -355,16 +355,16 @@ async fn an_unplanned_move_of_a_strict_group_tells() {
 
 #[tokio::test(start_paused = true)]
 async fn two_security_groups_of_one_name_are_refused_before_anything_is_stopped() {
-    let twice = |bed: &Bed| {
+    let twice = |fixture: &Fixture| {
         let body = json!({"security_group": {"name": "web"}});
         for _ in 0..2 {
-            bed.on_target("demo", "POST", "network /security-groups", &body);
+            fixture.on_target("demo", "POST", "network /security-groups", &body);
         }
     };
     let of_web = |plan: &mut Plan| {
         plan.members[0].server.security_groups = vec!["web".to_owned()];
     };
-    let (_, record) = Bed::moved_as(of_web, twice, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(of_web, twice, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Failed);
     let why = record.operation.error.unwrap_or_default();
     assert!(

@@ -10,7 +10,7 @@ use protector_simcloud::in_process::lock;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 
 /// Nobody waits for a server that is gone.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -23,16 +23,16 @@ fn has_begun(record: &OperationRecord, phase: &str) -> bool {
 }
 
 /// The move of a group whose source server somebody deletes when `phase` begins.
-async fn moved_while_it_is_deleted(phase: &str) -> (Bed, OperationRecord) {
+async fn moved_while_it_is_deleted(phase: &str) -> (Fixture, OperationRecord) {
     let mut deleted = false;
     let begin = Instant::now();
-    Bed::moved_among(
+    Fixture::moved_among(
         |_| {},
-        |bed, record| {
+        |fixture, record| {
             assert!(begin.elapsed() < LONGEST, "{phase}: {:?}", record.operation);
             if !deleted && has_begun(record, phase) {
-                let url = format!("compute /servers/{}", bed.server);
-                bed.at_once("demo", "DELETE", &url, &Value::Null);
+                let url = format!("compute /servers/{}", fixture.server);
+                fixture.at_once("demo", "DELETE", &url, &Value::Null);
                 deleted = true;
             }
         },
@@ -52,18 +52,18 @@ async fn a_move_whose_source_server_a_person_deletes_is_taken_back_by_itself() {
         "recreate_vms",
         "confirm_vms",
     ] {
-        let (bed, record) = moved_while_it_is_deleted(phase).await;
+        let (fixture, record) = moved_while_it_is_deleted(phase).await;
         let why = record.operation.error.clone().unwrap_or_default();
         assert!(
             why.contains("vm-001") || why.contains("has disappeared"),
             "{phase}: {why}"
         );
         assert!(
-            bed.has_volume(&bed.boot) && bed.has_volume(&bed.data),
+            fixture.has_volume(&fixture.boot) && fixture.has_volume(&fixture.data),
             "{phase}"
         );
         assert_eq!(record.operation.state, OperationState::Failed, "{phase}");
-        assert_eq!(bed.group().status, GroupStatus::Active, "{phase}");
-        assert_eq!(lock(&bed.target).servers().len(), 0, "{phase}");
+        assert_eq!(fixture.group().status, GroupStatus::Active, "{phase}");
+        assert_eq!(lock(&fixture.target).servers().len(), 0, "{phase}");
     }
 }

@@ -8,9 +8,9 @@ use protector_simcloud::{
 };
 use serde_json::{Value, json};
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 
-impl Bed {
+impl Fixture {
     /// A new volume of the tenant's on the target; gives its id.
     fn a_disk_of_his(&self) -> String {
         let wanted = json!({"volume": {"name": "disk9", "size": 1}});
@@ -40,17 +40,17 @@ impl Bed {
 /// In use with a copy that somebody stops: by hand, and only its server goes.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_somebody_attached_does_not_go_with_the_copy() {
-    let mut bed = Bed::left_running().await;
-    let (copy, disk) = (bed.copy(), bed.a_disk_of_his());
-    bed.a_while().await;
-    bed.attached(&copy, &disk, true);
-    bed.a_while().await;
-    bed.stopped(&copy).await;
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_running().await;
+    let (copy, disk) = (fixture.copy(), fixture.a_disk_of_his());
+    fixture.a_while().await;
+    fixture.attached(&copy, &disk, true);
+    fixture.a_while().await;
+    fixture.stopped(&copy).await;
+    let ended = fixture.cleanup().await;
     assert_eq!(ended.failed(), vec![]);
-    bed.a_while().await;
-    assert!(lock(&bed.target).servers().is_empty());
-    assert_eq!(bed.volumes_there(), vec![disk.clone()]);
+    fixture.a_while().await;
+    assert!(lock(&fixture.target).servers().is_empty());
+    assert_eq!(fixture.volumes_there(), vec![disk.clone()]);
     let kept = format!("delete_on_termination of volume {disk} was turned off");
     let facts = ended.facts("undo:recreate_vms:vm-001");
     assert!(facts.contains(&kept), "{facts:?}");
@@ -59,14 +59,14 @@ async fn a_disk_that_somebody_attached_does_not_go_with_the_copy() {
 /// It is made so between the look and the call.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_would_go_with_the_copy_by_then_does_not() {
-    let mut bed = Bed::left_running().await;
-    let (copy, disk) = (bed.copy(), bed.a_disk_of_his());
-    bed.a_while().await;
-    bed.attached(&copy, &disk, false);
-    bed.a_while().await;
-    bed.stopped(&copy).await;
-    let (target, made_so) = (Arc::clone(&bed.target), disk.clone());
-    bed.at_write(
+    let mut fixture = Fixture::left_running().await;
+    let (copy, disk) = (fixture.copy(), fixture.a_disk_of_his());
+    fixture.a_while().await;
+    fixture.attached(&copy, &disk, false);
+    fixture.a_while().await;
+    fixture.stopped(&copy).await;
+    let (target, made_so) = (Arc::clone(&fixture.target), disk.clone());
+    fixture.at_write(
         |entry| {
             // The failover that left it has asked once.
             let mut steps = entry.steps.iter();
@@ -74,20 +74,20 @@ async fn a_disk_that_would_go_with_the_copy_by_then_does_not() {
         },
         move || lock(&target).set_delete_on_termination(&made_so),
     );
-    let ended = bed.cleanup().await;
+    let ended = fixture.cleanup().await;
     assert_eq!(ended.failed(), vec![]);
-    bed.a_while().await;
-    assert!(lock(&bed.target).servers().is_empty());
-    assert_eq!(bed.volumes_there(), vec![disk]);
+    fixture.a_while().await;
+    assert!(lock(&fixture.target).servers().is_empty());
+    assert_eq!(fixture.volumes_there(), vec![disk]);
 }
 
 /// A copy that was built twice.
 #[tokio::test(start_paused = true)]
 async fn a_disk_does_not_go_with_a_surplus_copy() {
     let mut second = false;
-    let (bed, record) = Bed::moved_among(
-        |bed| {
-            lock(&bed.target).add_fault(FaultRule {
+    let (fixture, record) = Fixture::moved_among(
+        |fixture| {
+            lock(&fixture.target).add_fault(FaultRule {
                 id: String::new(),
                 matches: Match {
                     method: Some("POST".to_owned()),
@@ -99,14 +99,14 @@ async fn a_disk_does_not_go_with_a_surplus_copy() {
                 seen: 0,
             });
         },
-        |bed, record| {
+        |fixture, record| {
             let mut steps = record.steps.iter();
             let build = steps
                 .find(|step| step.key == "recreate_vms:vm-001")
                 .unwrap();
             let memo = &build.progress.memo;
             if !second && memo.intents == 2 && memo.made.is_some() {
-                built_again(bed, record.operation.id.as_str());
+                built_again(fixture, record.operation.id.as_str());
                 second = true;
             }
         },
@@ -114,27 +114,27 @@ async fn a_disk_does_not_go_with_a_surplus_copy() {
     .await;
     assert!(second);
     assert_eq!(record.operation.error, None);
-    bed.a_while().await;
+    fixture.a_while().await;
     assert_eq!(
-        lock(&bed.target).servers().len(),
+        lock(&fixture.target).servers().len(),
         1,
         "the other one is gone"
     );
-    assert_eq!(lock(&bed.target).volumes().len(), 3, "its disk is not");
+    assert_eq!(lock(&fixture.target).volumes().len(), 3, "its disk is not");
 }
 
 /// A second copy of the operation's, with a disk that goes with it.
-fn built_again(bed: &Bed, operation: &str) {
-    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+fn built_again(fixture: &Fixture, operation: &str) {
+    let flavors = fixture.on_target("demo", "GET", "compute /flavors", &Value::Null);
     let server = json!({"server": {
         "name": "second",
         "flavorRef": flavors["flavors"][0]["id"],
-        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
-        "metadata": {"protector:operation": operation, "protector:source": bed.server},
+        "networks": [{"uuid": lock(&fixture.target).network_id("demo-net").unwrap()}],
+        "metadata": {"protector:operation": operation, "protector:source": fixture.server},
         "block_device_mapping_v2": [{
             "source_type": "blank", "destination_type": "volume",
             "volume_size": 1, "boot_index": 0, "delete_on_termination": true,
         }],
     }});
-    bed.on_target("protector", "POST", "compute /servers", &server);
+    fixture.on_target("protector", "POST", "compute /servers", &server);
 }

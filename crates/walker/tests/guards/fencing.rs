@@ -11,29 +11,30 @@ use protector_simcloud::{
 };
 use serde_json::{Value, json};
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 
 /// What an earlier fence has written of the server.
-fn fenced_once(bed: &Bed) -> ResourceMap {
+fn fenced_once(fixture: &Fixture) -> ResourceMap {
     let mut map = ResourceMap::default();
-    map.insert(MapKind::Fenced, &bed.server, "SHUTOFF");
+    map.insert(MapKind::Fenced, &fixture.server, "SHUTOFF");
     map
 }
 
-async fn start_server(bed: &Bed) {
-    let url = format!("compute /servers/{}/action", bed.server);
-    bed.user("demo", "POST", &url, json!({"os-start": null}))
+async fn start_server(fixture: &Fixture) {
+    let url = format!("compute /servers/{}/action", fixture.server);
+    fixture
+        .user("demo", "POST", &url, json!({"os-start": null}))
         .await;
 }
 
-fn refuse_reads(bed: &Bed, what: &str) {
+fn refuse_reads(fixture: &Fixture, what: &str) {
     let reads = Match {
         method: Some("GET".to_owned()),
         path: Some(format!("*/{what}/*")),
         ..Match::default()
     };
     let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
-    bed.refuse(what, reads, 404, not_found);
+    fixture.refuse(what, reads, 404, not_found);
 }
 
 fn confirmation(record: &OperationRecord) -> String {
@@ -47,36 +48,36 @@ fn confirmation(record: &OperationRecord) -> String {
 /// An answer that comes 20 s late says nothing of now: somebody may have started the server since.
 #[tokio::test(start_paused = true)]
 async fn a_fence_does_not_end_by_answers_that_come_late() {
-    let mut bed = Bed::switched().await;
-    let known = fenced_once(&bed);
+    let mut fixture = Fixture::switched().await;
+    let known = fenced_once(&fixture);
     super::source_at_rest::fault(
-        &bed.source,
+        &fixture.source,
         "GET",
         "*/servers*",
         CallEffect::Delay { seconds: 20.0 },
     );
-    let fence = bed.fence(known.clone()).await;
+    let fence = fixture.fence(known.clone()).await;
     assert_eq!(fence.operation.state, OperationState::Failed);
     let why = confirmation(&fence);
     assert!(why.starts_with("Nova timeout after 300s"), "{why}");
-    lock(&bed.source).clear_faults();
-    let fence = bed.fence(known).await;
+    lock(&fixture.source).clear_faults();
+    let fence = fixture.fence(known).await;
     assert_eq!(fence.operation.state, OperationState::Completed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_earlier_fence_proves_nothing_of_a_server_that_runs() {
-    let mut bed = Bed::switched().await;
-    start_server(&bed).await;
+    let mut fixture = Fixture::switched().await;
+    start_server(&fixture).await;
     let stops = Match {
         method: Some("POST".to_owned()),
         path: Some("*/servers/*/action".to_owned()),
         ..Match::default()
     };
     let forbidden = json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it."}});
-    bed.refuse("stops", stops, 403, forbidden);
-    let known = fenced_once(&bed);
-    let fence = bed.fence(known).await;
+    fixture.refuse("stops", stops, 403, forbidden);
+    let known = fenced_once(&fixture);
+    let fence = fixture.fence(known).await;
     assert_eq!(fence.operation.state, OperationState::Failed);
     let why = confirmation(&fence);
     assert_eq!(
@@ -87,25 +88,25 @@ async fn an_earlier_fence_proves_nothing_of_a_server_that_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_stopped_is_fenced() {
-    let mut bed = Bed::switched().await;
-    start_server(&bed).await;
-    let fence = bed.fence(ResourceMap::default()).await;
+    let mut fixture = Fixture::switched().await;
+    start_server(&fixture).await;
+    let fence = fixture.fence(ResourceMap::default()).await;
     assert_eq!(fence.operation.error, None);
     assert_eq!(fence.operation.state, OperationState::Completed);
-    let status = bed.server_facts(&bed.server).unwrap().status;
+    let status = fixture.server_facts(&fixture.server).unwrap().status;
     assert_eq!(status, "SHUTOFF");
-    assert_eq!(bed.why_not_at_rest().await, None);
+    assert_eq!(fixture.why_not_at_rest().await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_nova_has_forgotten_with_its_host_down_is_not_fenced() {
-    let mut bed = Bed::switched().await;
-    let known = bed.failover().map;
-    bed.compute_host(true).await;
-    let url = format!("compute /servers/{}", bed.server);
-    bed.user("demo", "DELETE", &url, Value::Null).await;
-    assert!(!bed.has_server(), "Nova deletes locally");
-    let fence = bed.fence(known).await;
+    let mut fixture = Fixture::switched().await;
+    let known = fixture.failover().map;
+    fixture.compute_host(true).await;
+    let url = format!("compute /servers/{}", fixture.server);
+    fixture.user("demo", "DELETE", &url, Value::Null).await;
+    assert!(!fixture.has_server(), "Nova deletes locally");
+    let fence = fixture.fence(known).await;
     assert_eq!(fence.operation.state, OperationState::Failed);
     let why = confirmation(&fence);
     assert!(
@@ -116,11 +117,15 @@ async fn a_server_that_nova_has_forgotten_with_its_host_down_is_not_fenced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_split_brain_is_not_ended_by_a_404_of_another_region() {
-    let bed = Bed::switched().await;
-    refuse_reads(&bed, "servers");
-    assert_eq!(bed.why_not_at_rest().await, None, "the network is known");
-    refuse_reads(&bed, "networks");
-    let why = bed.why_not_at_rest().await.unwrap();
+    let fixture = Fixture::switched().await;
+    refuse_reads(&fixture, "servers");
+    assert_eq!(
+        fixture.why_not_at_rest().await,
+        None,
+        "the network is known"
+    );
+    refuse_reads(&fixture, "networks");
+    let why = fixture.why_not_at_rest().await.unwrap();
     assert!(
         why.contains("the catalogue may lead to another region"),
         "{why}"
@@ -129,9 +134,9 @@ async fn a_split_brain_is_not_ended_by_a_404_of_another_region() {
 
 #[tokio::test(start_paused = true)]
 async fn a_split_brain_is_not_ended_by_the_word_of_a_host_that_is_down() {
-    let bed = Bed::switched().await;
-    bed.compute_host(true).await;
-    let why = bed.why_not_at_rest().await.unwrap();
+    let fixture = Fixture::switched().await;
+    fixture.compute_host(true).await;
+    let why = fixture.why_not_at_rest().await.unwrap();
     assert!(
         why.contains("its compute host site-a-compute-1 does not answer"),
         "{why}"
@@ -141,64 +146,64 @@ async fn a_split_brain_is_not_ended_by_the_word_of_a_host_that_is_down() {
 /// Nova says SHUTOFF, and that its hypervisor runs the guest.
 #[tokio::test(start_paused = true)]
 async fn a_split_brain_is_not_ended_while_a_guest_runs_behind_its_status() {
-    let mut bed = Bed::switched().await;
-    assert_eq!(bed.why_not_at_rest().await, None);
-    lock(&bed.source).start_guest_beside_nova(&bed.server);
-    let why = bed.why_not_at_rest().await.unwrap();
+    let mut fixture = Fixture::switched().await;
+    assert_eq!(fixture.why_not_at_rest().await, None);
+    lock(&fixture.source).start_guest_beside_nova(&fixture.server);
+    let why = fixture.why_not_at_rest().await.unwrap();
     assert!(why.contains("SHUTOFF and its guest runs"), "{why}");
-    let record = bed.fence(ResourceMap::default()).await;
+    let record = fixture.fence(ResourceMap::default()).await;
     assert_eq!(record.operation.state, OperationState::Failed);
 }
 
 /// A life of the machine that a move of long ago has left where the group runs by now.
-fn left_on_target(bed: &Bed) -> ServerId {
-    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+fn left_on_target(fixture: &Fixture) -> ServerId {
+    let flavors = fixture.on_target("demo", "GET", "compute /flavors", &Value::Null);
     let server = json!({"server": {
         "name": "vm-001-of-old",
         "flavorRef": flavors["flavors"][0]["id"],
-        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
+        "networks": [{"uuid": lock(&fixture.target).network_id("demo-net").unwrap()}],
         "block_device_mapping_v2": [{
             "source_type": "blank", "destination_type": "volume",
             "volume_size": 1, "boot_index": 0,
         }],
     }});
-    let made = bed.on_target("demo", "POST", "compute /servers", &server);
+    let made = fixture.on_target("demo", "POST", "compute /servers", &server);
     ServerId::new(made["server"]["id"].as_str().unwrap())
 }
 
-fn status_on_target(bed: &Bed, id: &ServerId) -> String {
-    let servers = lock(&bed.target).servers();
+fn status_on_target(fixture: &Fixture, id: &ServerId) -> String {
+    let servers = lock(&fixture.target).servers();
     let server = servers.into_iter().find(|server| server.id == id.as_str());
     server.unwrap().status
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_where_the_group_runs_is_fenced_and_the_group_is_not() {
-    let mut bed = Bed::switched().await;
-    let (_, members) = bed.group_and_members();
-    let left = left_on_target(&bed);
-    bed.a_while().await;
-    assert_eq!(status_on_target(&bed, &left), "ACTIVE");
-    let fence = bed
+    let mut fixture = Fixture::switched().await;
+    let (_, members) = fixture.group_and_members();
+    let left = left_on_target(&fixture);
+    fixture.a_while().await;
+    assert_eq!(status_on_target(&fixture, &left), "ACTIVE");
+    let fence = fixture
         .fence_beside(ResourceMap::default(), vec![left.clone()])
         .await;
     assert_eq!(fence.operation.error, None);
     assert_eq!(fence.operation.state, OperationState::Completed);
-    assert_eq!(status_on_target(&bed, &left), "SHUTOFF");
-    assert_eq!(status_on_target(&bed, &members[0].server_id), "ACTIVE");
+    assert_eq!(status_on_target(&fixture, &left), "SHUTOFF");
+    assert_eq!(status_on_target(&fixture, &members[0].server_id), "ACTIVE");
 }
 
 /// It was left when the fence was asked for, and a group has taken it up since.
 #[tokio::test(start_paused = true)]
 async fn a_member_is_not_fenced_whatever_the_plan_says() {
-    let mut bed = Bed::switched().await;
-    let (group, members) = bed.group_and_members();
+    let mut fixture = Fixture::switched().await;
+    let (group, members) = fixture.group_and_members();
     let member = members[0].server_id.clone();
-    let fence = bed
+    let fence = fixture
         .fence_beside(ResourceMap::default(), vec![member.clone()])
         .await;
     assert_eq!(fence.operation.state, OperationState::Failed);
-    assert_eq!(status_on_target(&bed, &member), "ACTIVE");
+    assert_eq!(status_on_target(&fixture, &member), "ACTIVE");
     let line = fence
         .steps
         .iter()
@@ -212,34 +217,41 @@ async fn a_member_is_not_fenced_whatever_the_plan_says() {
 /// nobody says of the other one that it does.
 #[tokio::test(start_paused = true)]
 async fn a_fence_ends_when_what_is_left_on_both_sites_rests() {
-    let mut bed = Bed::switched().await;
-    start_server(&bed).await;
-    let left = left_on_target(&bed);
-    bed.a_while().await;
+    let mut fixture = Fixture::switched().await;
+    start_server(&fixture).await;
+    let left = left_on_target(&fixture);
+    fixture.a_while().await;
     let stops = Match {
         method: Some("POST".to_owned()),
         path: Some("*/servers/*/action".to_owned()),
         ..Match::default()
     };
     let forbidden = json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it."}});
-    bed.refuse("stops", stops, 403, forbidden);
-    let fence = async |bed: &mut Bed| {
+    fixture.refuse("stops", stops, 403, forbidden);
+    let fence = async |fixture: &mut Fixture| {
         let known = ResourceMap::default();
-        bed.fence_beside(known, vec![left.clone()]).await
+        fixture.fence_beside(known, vec![left.clone()]).await
     };
-    let first = fence(&mut bed).await;
+    let first = fence(&mut fixture).await;
     assert_eq!(first.operation.state, OperationState::Failed);
-    assert_eq!(status_on_target(&bed, &left), "SHUTOFF", "each is tried");
+    assert_eq!(
+        status_on_target(&fixture, &left),
+        "SHUTOFF",
+        "each is tried"
+    );
     assert_eq!(
         confirmation(&first),
         "not certainly stopped on site-a: vm-001 (it is ACTIVE); fence again"
     );
-    lock(&bed.source).clear_faults();
-    lock(&bed.target).start_guest_beside_nova(left.as_str());
-    let second = fence(&mut bed).await;
+    lock(&fixture.source).clear_faults();
+    lock(&fixture.target).start_guest_beside_nova(left.as_str());
+    let second = fence(&mut fixture).await;
     assert_eq!(second.operation.state, OperationState::Failed);
     let why = confirmation(&second);
     let expected = format!("not certainly stopped on site-b: {left} (");
     assert!(why.starts_with(&expected), "{why}");
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(
+        fixture.server_facts(&fixture.server).unwrap().status,
+        "SHUTOFF"
+    );
 }

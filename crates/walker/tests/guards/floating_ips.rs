@@ -11,7 +11,7 @@ use protector_core::{
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, operation};
+use super::fixture::{Fixture, operation};
 
 const PHASE: &str = "associate_floating_ips";
 const OUTER: &str = "203.0.113.10";
@@ -37,17 +37,17 @@ fn named(there: &str) -> impl FnOnce(&mut Plan) {
     }
 }
 
-fn floating(bed: &Bed, filter: &str) -> Vec<Value> {
+fn floating(fixture: &Fixture, filter: &str) -> Vec<Value> {
     let url = format!("network /floatingips?{filter}");
-    let all = bed.on_target("demo", "GET", &url, &Value::Null);
+    let all = fixture.on_target("demo", "GET", &url, &Value::Null);
     all["floatingips"].as_array().unwrap().clone()
 }
 
 /// The tenant's floating IP on the target with its address, before the move.
-fn have_one(bed: &Bed, port: Option<&str>) -> String {
-    let network = lock(&bed.target).network_id("public").unwrap();
+fn have_one(fixture: &Fixture, port: Option<&str>) -> String {
+    let network = lock(&fixture.target).network_id("public").unwrap();
     let body = json!({"floatingip": {"floating_network_id": network, "port_id": port}});
-    let made = bed.on_target("demo", "POST", "network /floatingips", &body);
+    let made = fixture.on_target("demo", "POST", "network /floatingips", &body);
     made["floatingip"]["floating_ip_address"]
         .as_str()
         .unwrap()
@@ -62,16 +62,16 @@ fn step_facts(record: &OperationRecord) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn the_floating_ip_that_is_named_leads_to_the_copy_after_the_switch() {
-    let has_one = |bed: &Bed| assert_eq!(have_one(bed, None), FIRST);
-    let (bed, record) = Bed::moved_as(named(FIRST), has_one, |_, _| {}).await;
+    let has_one = |fixture: &Fixture| assert_eq!(have_one(fixture, None), FIRST);
+    let (fixture, record) = Fixture::moved_as(named(FIRST), has_one, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(steps_failed(&record.steps), []);
-    let all = floating(&bed, "");
+    let all = floating(&fixture, "");
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(all[0]["fixed_ip_address"], FIXED);
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("network /ports/{}", all[0]["port_id"].as_str().unwrap());
-    let port = bed.on_target("demo", "GET", &url, &Value::Null);
+    let port = fixture.on_target("demo", "GET", &url, &Value::Null);
     assert_eq!(port["port"]["device_id"], json!(copy));
     let at = |phase: &str| {
         let mut steps = record.steps.iter();
@@ -88,13 +88,13 @@ async fn the_floating_ip_that_is_named_leads_to_the_copy_after_the_switch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_floating_ip_that_leads_elsewhere_is_left_there_and_the_move_completes() {
-    let in_use = |bed: &Bed| {
-        let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let in_use = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
         let body = json!({"port": {"network_id": network}});
-        let port = bed.on_target("demo", "POST", "network /ports", &body);
-        have_one(bed, port["port"]["id"].as_str());
+        let port = fixture.on_target("demo", "POST", "network /ports", &body);
+        have_one(fixture, port["port"]["id"].as_str());
     };
-    let (bed, record) = Bed::moved_as(named(FIRST), in_use, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(named(FIRST), in_use, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let failed = steps_failed(&record.steps);
     let [left] = failed.as_slice() else {
@@ -107,7 +107,7 @@ async fn a_floating_ip_that_leads_elsewhere_is_left_there_and_the_move_completes
         "{}",
         left.error
     );
-    assert_ne!(floating(&bed, "")[0]["fixed_ip_address"], FIXED);
+    assert_ne!(floating(&fixture, "")[0]["fixed_ip_address"], FIXED);
     assert!(protector_core::leftover::leftovers(&record).is_empty());
 }
 
@@ -120,26 +120,26 @@ async fn a_floating_ip_that_is_taken_while_the_intent_is_written_is_left_there()
         let step = steps.iter().find(|step| step.phase_name == PHASE);
         position.set(step.unwrap().position);
     };
-    let is_taken = |bed: &Bed| {
-        assert_eq!(have_one(bed, None), FIRST);
-        let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let is_taken = |fixture: &Fixture| {
+        assert_eq!(have_one(fixture, None), FIRST);
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
         let body = json!({"port": {"network_id": network}});
-        let port = bed.on_target("demo", "POST", "network /ports", &body);
-        let id = floating(bed, "")[0]["id"].as_str().unwrap().to_owned();
+        let port = fixture.on_target("demo", "POST", "network /ports", &body);
+        let id = floating(fixture, "")[0]["id"].as_str().unwrap().to_owned();
         let url = format!("network /floatingips/{id}");
         let body = json!({"floatingip": {"port_id": port["port"]["id"]}});
-        let takes = bed.later_on_target("demo", "PUT", &url, &body);
-        bed.at_intent_at(position.get(), takes);
+        let takes = fixture.later_on_target("demo", "PUT", &url, &body);
+        fixture.at_intent_at(position.get(), takes);
     };
-    let (bed, record) = Bed::moved_as(plan_of, is_taken, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(plan_of, is_taken, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(steps_failed(&record.steps).len(), 1);
-    assert_ne!(floating(&bed, "")[0]["fixed_ip_address"], FIXED);
+    assert_ne!(floating(&fixture, "")[0]["fixed_ip_address"], FIXED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_the_project_has_not_is_missed_by_name() {
-    let (_, record) = Bed::moved_as(named("198.51.100.77"), |_| {}, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(named("198.51.100.77"), |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let failed = steps_failed(&record.steps);
     assert!(
@@ -152,10 +152,10 @@ async fn one_that_the_project_has_not_is_missed_by_name() {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_an_outer_network_is_made_once_and_the_original_is_taken_on_the_way_back() {
-    let original = |bed: &Bed| {
-        let network = lock(&bed.source).network_id("public").unwrap();
+    let original = |fixture: &Fixture| {
+        let network = lock(&fixture.source).network_id("public").unwrap();
         let body = json!({"floatingip": {"floating_network_id": network}});
-        let made = bed.at_once("demo", "POST", "network /floatingips", &body);
+        let made = fixture.at_once("demo", "POST", "network /floatingips", &body);
         assert_eq!(made["floatingip"]["floating_ip_address"], FIRST);
     };
     let of_network = |plan: &mut Plan| {
@@ -166,27 +166,27 @@ async fn one_of_an_outer_network_is_made_once_and_the_original_is_taken_on_the_w
         let recovery = plan.recovery.members.get_mut(&member.id).unwrap();
         recovery.floating_ips = BTreeMap::from([(FIRST.to_owned(), "public".to_owned())]);
     };
-    let (bed, record) = Bed::moved_as(of_network, original, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(of_network, original, |_, _| {}).await;
     assert_eq!(steps_failed(&record.steps), []);
-    let all = floating(&bed, "");
+    let all = floating(&fixture, "");
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(all[0]["fixed_ip_address"], FIXED);
 
-    let mut plan = bed.plan_to_other_site();
+    let mut plan = fixture.plan_to_other_site();
     plan.recovery = record.operation.plan.recovery.reversed();
     let steps = planned_move(&plan).into_steps().unwrap();
     let now = plan.members[0].created_at;
-    let back = bed.walk(OperationRecord {
+    let back = fixture.walk(OperationRecord {
         operation: operation("op-back", OperationKind::Failback, plan, None, now),
         steps,
         map: ResourceMap::default(),
     });
     let back = back.await;
     assert_eq!(steps_failed(&back.steps), []);
-    let here = bed.at_once("demo", "GET", "network /floatingips", &Value::Null);
+    let here = fixture.at_once("demo", "GET", "network /floatingips", &Value::Null);
     assert_ne!(here["floatingips"][0]["port_id"], Value::Null);
     assert_eq!(
-        floating(&bed, "")[0]["port_id"],
+        floating(&fixture, "")[0]["port_id"],
         Value::Null,
         "it stays, and leads nowhere"
     );

@@ -4,14 +4,14 @@ use protector_core::operation::MapKind;
 use protector_simcloud::{cloud::Component, in_process::lock};
 use serde_json::Value;
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 
 const COPY: &str = "undo:recreate_vms:vm-001";
 const DATA: &str = "undo:manage_volumes:vm-001-data-1";
 const START: &str = "undo:stop_source_vms:vm-001";
 const HOST: &str = "site-b-compute-1";
 
-impl Bed {
+impl Fixture {
     async fn host_of_the_copy(&self, away: bool) {
         lock(&self.target).set_away(Component::NovaCompute, away);
         self.pass(std::time::Duration::from_secs(90)).await;
@@ -29,15 +29,15 @@ impl Bed {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_nova_forgot_with_its_host_down_is_not_gone() {
-    let mut bed = Bed::left_running().await;
-    let data = bed.copy_of(MapKind::Volume, &bed.data);
-    bed.host_of_the_copy(true).await;
-    bed.deletes_the_copy();
+    let mut fixture = Fixture::left_running().await;
+    let data = fixture.copy_of(MapKind::Volume, &fixture.data);
+    fixture.host_of_the_copy(true).await;
+    fixture.deletes_the_copy();
     assert!(
-        lock(&bed.target).servers().is_empty(),
+        lock(&fixture.target).servers().is_empty(),
         "Nova deletes locally"
     );
-    let ended = bed.cleanup().await;
+    let ended = fixture.cleanup().await;
     let why = ended.failure(COPY);
     assert!(
         why.contains(&format!("compute host {HOST} to answer")),
@@ -45,29 +45,29 @@ async fn a_copy_that_nova_forgot_with_its_host_down_is_not_gone() {
     );
     let why = ended.failure(START);
     assert!(why.contains("its copy may still run on site-b"), "{why}");
-    bed.original_is("SHUTOFF");
+    fixture.original_is("SHUTOFF");
     // Its disks say "available", and its guest may write to them.
     let why = ended.failure(DATA);
     assert!(why.contains("its server was not taken back"), "{why}");
-    assert_eq!(lock(&bed.target).volumes().len(), 2);
-    assert!(bed.on_the_target_array(&data).is_some());
+    assert_eq!(lock(&fixture.target).volumes().len(), 2);
+    assert!(fixture.on_the_target_array(&data).is_some());
 
-    bed.host_of_the_copy(false).await;
-    let ended = bed.cleanup().await;
+    fixture.host_of_the_copy(false).await;
+    let ended = fixture.cleanup().await;
     assert_eq!(ended.failed(), vec![]);
-    bed.original_is("ACTIVE");
-    assert!(lock(&bed.target).volumes().is_empty());
+    fixture.original_is("ACTIVE");
+    assert!(lock(&fixture.target).volumes().is_empty());
 }
 
 /// Its host was taken out of Nova, so that nobody knows any more: a person sees to it, and says so.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_host_nobody_knows_any_more_is_gone_when_it_is_named() {
-    let mut bed = Bed::left_running().await;
-    bed.host_of_the_copy(true).await;
-    bed.deletes_the_copy();
+    let mut fixture = Fixture::left_running().await;
+    fixture.host_of_the_copy(true).await;
+    fixture.deletes_the_copy();
     let none = serde_json::json!({"services": []});
-    bed.target_answers("*/os-services*", 200, none);
-    let ended = bed.cleanup().await;
+    fixture.target_answers("*/os-services*", 200, none);
+    let ended = fixture.cleanup().await;
     let why = ended.failure(COPY);
     for said in [
         "see that no host runs it any more".to_owned(),
@@ -75,27 +75,27 @@ async fn a_copy_whose_host_nobody_knows_any_more_is_gone_when_it_is_named() {
     ] {
         assert!(why.contains(&said), "{said} is not in {why}");
     }
-    bed.original_is("SHUTOFF");
-    bed.delete_running.push(bed.server.clone());
-    let ended = bed.cleanup().await;
+    fixture.original_is("SHUTOFF");
+    fixture.delete_running.push(fixture.server.clone());
+    let ended = fixture.cleanup().await;
     assert_eq!(ended.failed(), vec![]);
-    bed.original_is("ACTIVE");
+    fixture.original_is("ACTIVE");
 }
 
 /// Nova deletes it for ever, since its host is dead.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_started_beside_a_copy_that_is_in_deleting_on_a_dead_host() {
-    let mut bed = Bed::left_running().await;
-    lock(&bed.target).set_away(Component::NovaCompute, true);
-    bed.deletes_the_copy();
-    bed.host_of_the_copy(true).await;
-    assert_eq!(lock(&bed.target).servers().len(), 1);
-    let ended = bed.abort_for_the_lost_target().await;
+    let mut fixture = Fixture::left_running().await;
+    lock(&fixture.target).set_away(Component::NovaCompute, true);
+    fixture.deletes_the_copy();
+    fixture.host_of_the_copy(true).await;
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
+    let ended = fixture.abort_for_the_lost_target().await;
     let why = ended.failure("start_source_vms:vm-001");
     assert!(why.contains("may still run on site-b"), "{why}");
-    bed.original_is("SHUTOFF");
-    let ended = bed.cleanup().await;
+    fixture.original_is("SHUTOFF");
+    let ended = fixture.cleanup().await;
     let why = ended.failure(START);
     assert!(why.contains("may still run on site-b"), "{why}");
-    bed.original_is("SHUTOFF");
+    fixture.original_is("SHUTOFF");
 }

@@ -29,7 +29,7 @@ fn made_for_the_lost(outcome: &WalkOutcome) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_was_made_for_a_member_that_was_given_up_is_cleaned_up_by_hand() {
     for retries in [0, 2] {
-        let options = WorldOptions::of(Scenario::SourceLostInPart, 3);
+        let options = WorldOptions::of(Scenario::SOURCE_LOST_IN_PART, 3);
         let world = World::build(&options, Schedule::default());
         let outcome = world.run_and_give_up(retries, |_| {}).await;
         let lost = outcome.record.operation.plan.members.last().unwrap();
@@ -63,7 +63,7 @@ async fn what_was_made_for_a_member_that_was_given_up_is_cleaned_up_by_hand() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_made_for_a_member_that_was_given_up_is_kept_when_its_original_is_gone() {
-    let options = WorldOptions::of(Scenario::SourceLostInPart, 2);
+    let options = WorldOptions::of(Scenario::SOURCE_LOST_IN_PART, 2);
     let world = World::build(&options, Schedule::default());
     let outcome = world
         .run_and_give_up(0, World::delete_the_last_original)

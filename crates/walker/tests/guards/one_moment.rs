@@ -16,15 +16,15 @@ use protector_simcloud::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
 
 use super::{
-    bed::Bed,
+    fixture::Fixture,
     source_at_rest::{assert_taken_back, fault, has_begun, once, start},
 };
 
 const STARTED: [&str; 2] = ["vm-001 has not rested on site-a", "start by user"];
 
-fn answers_about_servers_take(bed: &Bed, seconds: f64) {
+fn answers_about_servers_take(fixture: &Fixture, seconds: f64) {
     for path in ["*/servers*", "*/os-services*"] {
-        fault(&bed.source, "GET", path, CallEffect::Delay { seconds });
+        fault(&fixture.source, "GET", path, CallEffect::Delay { seconds });
     }
 }
 
@@ -39,27 +39,27 @@ fn note_of<'a>(record: &'a OperationRecord, phase: &str) -> Option<&'a str> {
 async fn a_server_started_while_the_answer_that_it_rests_was_on_its_way_takes_the_move_back() {
     let mut slow = once(
         |record| has_begun(record, "confirm_vms"),
-        |bed| answers_about_servers_take(bed, 20.0),
+        |fixture| answers_about_servers_take(fixture, 20.0),
     );
     let mut asked: Option<Instant> = None;
     let mut started = false;
-    let (bed, record) = Bed::moved_among(
+    let (fixture, record) = Fixture::moved_among(
         |_| {},
-        |bed, record| {
-            slow(bed, record);
+        |fixture, record| {
+            slow(fixture, record);
             if has_begun(record, "switch_primary") {
                 asked.get_or_insert_with(Instant::now);
             }
             let on_its_way = asked.is_some_and(|at| at.elapsed() > Duration::from_secs(5));
             if on_its_way && !started {
-                lock(&bed.source).clear_faults();
-                start(bed);
+                lock(&fixture.source).clear_faults();
+                start(fixture);
                 started = true;
             }
         },
     )
     .await;
-    assert_taken_back(&bed, &record, &STARTED);
+    assert_taken_back(&fixture, &record, &STARTED);
 }
 
 /// It was seen at rest; by the time that Nova has told what was asked of it until then, it is started.
@@ -67,29 +67,29 @@ async fn a_server_started_while_the_answer_that_it_rests_was_on_its_way_takes_th
 async fn a_server_started_after_it_was_seen_at_rest_takes_the_move_back() {
     let mut slow = once(
         |record| has_begun(record, "confirm_vms"),
-        |bed| {
+        |fixture| {
             let effect = CallEffect::Delay { seconds: 8.0 };
-            fault(&bed.source, "GET", "*/os-instance-actions*", effect);
+            fault(&fixture.source, "GET", "*/os-instance-actions*", effect);
         },
     );
     let mut asked: Option<Instant> = None;
     let mut started = false;
-    let (bed, record) = Bed::moved_among(
+    let (fixture, record) = Fixture::moved_among(
         |_| {},
-        |bed, record| {
-            slow(bed, record);
+        |fixture, record| {
+            slow(fixture, record);
             if has_begun(record, "switch_primary") {
                 asked.get_or_insert_with(Instant::now);
             }
             let seen = asked.is_some_and(|at| at.elapsed() > Duration::from_secs(4));
             if seen && !started {
-                start(bed);
+                start(fixture);
                 started = true;
             }
         },
     )
     .await;
-    assert_taken_back(&bed, &record, &STARTED);
+    assert_taken_back(&fixture, &record, &STARTED);
 }
 
 /// Nobody starts anything: it waits and says for what, until somebody gives it up.
@@ -99,20 +99,23 @@ async fn a_source_that_is_always_too_slow_is_waited_for_and_can_be_given_up() {
     let begin = Instant::now();
     let mut slow = once(
         |record| has_begun(record, "confirm_vms"),
-        |bed| answers_about_servers_take(bed, 20.0),
+        |fixture| answers_about_servers_take(fixture, 20.0),
     );
     let mut said = String::new();
     let mut given_up = false;
-    let (bed, record) = Bed::moved_among(
+    let (fixture, record) = Fixture::moved_among(
         |_| {},
-        |bed, record| {
-            slow(bed, record);
+        |fixture, record| {
+            slow(fixture, record);
             if let Some(note) = note_of(record, "switch_primary") {
                 note.clone_into(&mut said);
             }
             if begin.elapsed() > SLOW && !given_up {
                 let id = &record.operation.id;
-                assert_eq!(bed.journal.abort(id, "user-1", GivenUp::Unwanted), Ok(()));
+                assert_eq!(
+                    fixture.journal.abort(id, "user-1", GivenUp::Unwanted),
+                    Ok(())
+                );
                 given_up = true;
             }
         },
@@ -125,14 +128,17 @@ async fn a_source_that_is_always_too_slow_is_waited_for_and_can_be_given_up() {
             "site-a to say within 15 s how its servers are: it took 20 s, in which one of them may have been started; if it stays as slow, 'openstack dr operation abort {id}' gives the operation up"
         )
     );
-    assert_taken_back(&bed, &record, &[]);
+    assert_taken_back(&fixture, &record, &[]);
 }
 
 /// A cloud whose every answer takes 10 s is slow, not silent.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_takes_ten_seconds_for_an_answer_is_moved_from() {
-    let (_, record) =
-        Bed::moved_among(|bed| answers_about_servers_take(bed, 10.0), |_, _| {}).await;
+    let (_, record) = Fixture::moved_among(
+        |fixture| answers_about_servers_take(fixture, 10.0),
+        |_, _| {},
+    )
+    .await;
     assert_eq!(record.operation.error, None);
     assert_eq!(record.operation.state, OperationState::Completed);
 }
@@ -142,21 +148,21 @@ async fn a_source_that_takes_ten_seconds_for_an_answer_is_moved_from() {
 async fn a_server_started_while_the_switch_waits_for_the_database_takes_the_move_back() {
     let mut begun: Option<Instant> = None;
     let mut started = false;
-    let (bed, record) = Bed::moved_among(
-        |bed| bed.slow_write(Entry::moves_the_group, Duration::from_secs(20)),
-        |bed, record| {
+    let (fixture, record) = Fixture::moved_among(
+        |fixture| fixture.slow_write(Entry::moves_the_group, Duration::from_secs(20)),
+        |fixture, record| {
             if has_begun(record, "switch_primary") {
                 begun.get_or_insert_with(Instant::now);
             }
             let waits = begun.is_some_and(|at| at.elapsed() > Duration::from_secs(5));
             if waits && !started {
-                start(bed);
+                start(fixture);
                 started = true;
             }
         },
     )
     .await;
-    assert_taken_back(&bed, &record, &STARTED);
+    assert_taken_back(&fixture, &record, &STARTED);
 }
 
 fn is_put_back(entry: &Entry) -> bool {
@@ -172,10 +178,10 @@ fn is_put_back(entry: &Entry) -> bool {
 async fn a_switch_that_waited_for_the_database_is_looked_at_again() {
     let said = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&said);
-    let (_, record) = Bed::moved_among(
-        |bed| {
-            bed.slow_write(Entry::moves_the_group, Duration::from_secs(20));
-            bed.at_write(is_put_back, move || noted.store(true, Ordering::SeqCst));
+    let (_, record) = Fixture::moved_among(
+        |fixture| {
+            fixture.slow_write(Entry::moves_the_group, Duration::from_secs(20));
+            fixture.at_write(is_put_back, move || noted.store(true, Ordering::SeqCst));
         },
         |_, _| {},
     )

@@ -7,11 +7,11 @@ use protector_core::{
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 
 const NEWEST: &str = "written to the copy before the switch";
 
-impl Bed {
+impl Fixture {
     /// Its tenant sees the copy run and takes the original for done with: Nova deletes its volumes too.
     fn the_original_is_deleted(&self) {
         let server = format!("compute /servers/{}", self.server);
@@ -29,11 +29,14 @@ impl Bed {
         let mut deleted = false;
         Self::moved_among(
             |_| {},
-            |bed, record| {
-                let runs = record.map.target(MapKind::Server, &bed.server).is_some();
+            |fixture, record| {
+                let runs = record
+                    .map
+                    .target(MapKind::Server, &fixture.server)
+                    .is_some();
                 if runs && !deleted {
-                    bed.the_copy_writes(&bed.data, NEWEST);
-                    bed.the_original_is_deleted();
+                    fixture.the_copy_writes(&fixture.data, NEWEST);
+                    fixture.the_original_is_deleted();
                     deleted = true;
                 }
             },
@@ -50,17 +53,17 @@ impl Bed {
 /// The copy itself is taken back, as a failover leaves none running; all that it had written stays, and goes on from there.
 #[tokio::test(start_paused = true)]
 async fn what_the_copy_of_a_deleted_original_has_written_stays_and_is_adopted() {
-    let (mut bed, record) = Bed::with_the_copy_alone().await;
+    let (mut fixture, record) = Fixture::with_the_copy_alone().await;
     assert_eq!(record.operation.state, OperationState::Failed);
-    assert!(!bed.has_volume(&bed.boot) && !bed.has_volume(&bed.data));
-    bed.the_bytes_of_the_copy_are_there();
-    let again = bed.cleanup().await;
+    assert!(!fixture.has_volume(&fixture.boot) && !fixture.has_volume(&fixture.data));
+    fixture.the_bytes_of_the_copy_are_there();
+    let again = fixture.cleanup().await;
     assert_ne!(again.failed(), vec![]);
-    bed.the_bytes_of_the_copy_are_there();
-    let adopted = bed.adopt().await;
+    fixture.the_bytes_of_the_copy_are_there();
+    let adopted = fixture.adopt().await;
     assert_eq!(adopted.0.operation.error, None);
     assert_eq!(adopted.0.operation.state, OperationState::Completed);
-    assert_eq!(bed.group().status, GroupStatus::FailedOver);
-    bed.the_bytes_of_the_copy_are_there();
-    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
+    assert_eq!(fixture.group().status, GroupStatus::FailedOver);
+    fixture.the_bytes_of_the_copy_are_there();
+    assert_eq!(lock(&fixture.target).servers()[0].status, "ACTIVE");
 }

@@ -21,7 +21,7 @@ use protector_simcloud::{
 use serde_json::{Value, json};
 
 use super::{
-    bed::{Bed, operation},
+    fixture::{Fixture, operation},
     source_at_rest::{assert_taken_back, fault, once},
 };
 
@@ -61,19 +61,19 @@ fn made_by_a_move(plan: &mut Plan) {
 }
 
 /// The ports of the network that the copy is in, as an administrator sees them.
-fn ports(bed: &Bed) -> Vec<Value> {
-    let all = bed.on_target("admin", "GET", "network /ports", &Value::Null);
+fn ports(fixture: &Fixture) -> Vec<Value> {
+    let all = fixture.on_target("admin", "GET", "network /ports", &Value::Null);
     all["ports"].as_array().unwrap().clone()
 }
 
-fn in_servers(bed: &Bed) -> Vec<Value> {
-    let mut all = ports(bed);
+fn in_servers(fixture: &Fixture) -> Vec<Value> {
+    let mut all = ports(fixture);
     all.retain(|port| port["device_id"] != "");
     all
 }
 
-fn marked(bed: &Bed) -> Vec<Value> {
-    let mut all = ports(bed);
+fn marked(fixture: &Fixture) -> Vec<Value> {
+    let mut all = ports(fixture);
     all.retain(|port| {
         port["description"]
             .as_str()
@@ -84,12 +84,12 @@ fn marked(bed: &Bed) -> Vec<Value> {
 }
 
 /// An IPv6 subnet of the network that the copy is in.
-fn add_subnet(bed: &Bed, cidr: &str, mode: &str) {
-    let network = lock(&bed.target).network_id("demo-net").unwrap();
+fn add_subnet(fixture: &Fixture, cidr: &str, mode: &str) {
+    let network = lock(&fixture.target).network_id("demo-net").unwrap();
     let subnet =
         json!({"network_id": network, "cidr": cidr, "ip_version": 6, "ipv6_address_mode": mode});
     let body = json!({"subnet": subnet});
-    bed.on_target("demo", "POST", "network /subnets", &body);
+    fixture.on_target("demo", "POST", "network /subnets", &body);
 }
 
 /// With an IPv4 address, and the IPv6 address that [`port`]'s MAC address makes in `fd00:20::/64`.
@@ -142,17 +142,17 @@ fn answers_with(
 }
 
 /// Nobody of the tenant's project sees it.
-fn held_by_another_project(bed: &Bed, address: &str) {
-    let network = lock(&bed.target).network_id("demo-net").unwrap();
+fn held_by_another_project(fixture: &Fixture, address: &str) {
+    let network = lock(&fixture.target).network_id("demo-net").unwrap();
     let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": address}]}});
-    bed.on_target("admin", "POST", "network /ports", &body);
+    fixture.on_target("admin", "POST", "network /ports", &body);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_port_with_two_addresses_no_group_and_no_port_security_is_made_as_it_was() {
-    let (bed, record) = Bed::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let ports = in_servers(&bed);
+    let ports = in_servers(&fixture);
     let [port] = ports.as_slice() else {
         panic!("{ports:?}");
     };
@@ -168,11 +168,11 @@ async fn a_port_with_two_addresses_no_group_and_no_port_security_is_made_as_it_w
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_a_port_of_another_project_holds_is_replaced_and_that_is_told() {
-    let held = |bed: &Bed| held_by_another_project(bed, WANTED);
-    let (bed, record) = Bed::moved_as(with_two_addresses, held, |_, _| {}).await;
+    let held = |fixture: &Fixture| held_by_another_project(fixture, WANTED);
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, held, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let other_is_kept = [FIRST, SECOND];
-    assert_eq!(fixed(&in_servers(&bed)[0]), other_is_kept);
+    assert_eq!(fixed(&in_servers(&fixture)[0]), other_is_kept);
     let told = facts(&record, "reserve_ports");
     assert!(told.contains("a new one is used"), "{told}");
     assert!(told.contains("already allocated"), "{told}");
@@ -189,59 +189,59 @@ async fn addresses_that_a_copy_may_send_from_are_kept() {
             mac_address: None,
         }];
     };
-    let (bed, record) = Bed::moved_as(with_pairs, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_pairs, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     let pairs = json!([{"ip_address": "10.20.0.99", "mac_address": "fa:16:3e:00:00:01"}]);
     assert_eq!(port["allowed_address_pairs"], pairs);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_made_of_the_mac_address_is_not_asked_for_and_is_kept() {
-    let subnet = |bed: &Bed| add_subnet(bed, "fd00:20::/64", "slaac");
-    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    let subnet = |fixture: &Fixture| add_subnet(fixture, "fd00:20::/64", "slaac");
+    let (fixture, record) = Fixture::moved_as(with_both_kinds, subnet, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let kept = [WANTED, "fd00:20::f816:3eff:fe00:1"];
-    assert_eq!(fixed(&in_servers(&bed)[0]), kept);
+    assert_eq!(fixed(&in_servers(&fixture)[0]), kept);
     assert_eq!(facts(&record, "reserve_ports"), "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn both_addresses_are_kept_where_neutron_gives_both_out() {
-    let subnet = |bed: &Bed| add_subnet(bed, "fd00:20::/64", "dhcpv6-stateful");
-    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    let subnet = |fixture: &Fixture| add_subnet(fixture, "fd00:20::/64", "dhcpv6-stateful");
+    let (fixture, record) = Fixture::moved_as(with_both_kinds, subnet, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let kept = [WANTED, "fd00:20::f816:3eff:fe00:1"];
-    assert_eq!(fixed(&in_servers(&bed)[0]), kept);
+    assert_eq!(fixed(&in_servers(&fixture)[0]), kept);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_without_a_subnet_does_not_cost_the_other() {
-    let (bed, record) = Bed::moved_as(with_both_kinds, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_both_kinds, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    assert_eq!(fixed(&in_servers(&bed)[0]), [WANTED]);
+    assert_eq!(fixed(&in_servers(&fixture)[0]), [WANTED]);
     let told = facts(&record, "reserve_ports");
     assert!(told.contains("the copy has none in its place"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_of_another_prefix_gives_a_new_one_beside_the_kept() {
-    let subnet = |bed: &Bed| add_subnet(bed, "fd00:99::/64", "dhcpv6-stateful");
-    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    let subnet = |fixture: &Fixture| add_subnet(fixture, "fd00:99::/64", "dhcpv6-stateful");
+    let (fixture, record) = Fixture::moved_as(with_both_kinds, subnet, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    assert_eq!(fixed(&in_servers(&bed)[0]), [WANTED, "fd00:99::1"]);
+    assert_eq!(fixed(&in_servers(&fixture)[0]), [WANTED, "fd00:99::1"]);
     let told = facts(&record, "reserve_ports");
     assert!(told.contains("a new one is used"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn over_and_back_leaves_the_ports_of_the_last_copy_alone() {
-    let (bed, over) = Bed::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
+    let (fixture, over) = Fixture::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
     assert_eq!(over.operation.state, OperationState::Completed);
-    let plan = bed.plan_to_other_site();
+    let plan = fixture.plan_to_other_site();
     let steps = planned_move(&plan).into_steps().unwrap();
     let now = plan.members[0].created_at;
-    let back = bed.walk(OperationRecord {
+    let back = fixture.walk(OperationRecord {
         operation: operation("op-back", OperationKind::Failback, plan, None, now),
         steps,
         map: ResourceMap::default(),
@@ -250,8 +250,8 @@ async fn over_and_back_leaves_the_ports_of_the_last_copy_alone() {
     assert_eq!(back.operation.error, None);
     assert_eq!(back.operation.state, OperationState::Completed);
     assert_eq!(steps_failed(&back.steps), []);
-    assert_eq!(marked(&bed), Vec::<Value>::new());
-    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
+    let here = fixture.at_once("admin", "GET", "network /ports", &Value::Null);
     let mut here = here["ports"].as_array().unwrap().clone();
     here.retain(|port| port["description"] == "of the web (protector:member-1:op-back)");
     let [port] = here.as_slice() else {
@@ -264,14 +264,14 @@ async fn over_and_back_leaves_the_ports_of_the_last_copy_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_of_the_left_server_that_cannot_be_deleted_is_named_and_the_volumes_go() {
-    let earlier = |bed: &Bed| {
-        let network = lock(&bed.source).network_id("demo-net").unwrap();
+    let earlier = |fixture: &Fixture| {
+        let network = lock(&fixture.source).network_id("demo-net").unwrap();
         let body =
             json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
-        bed.at_once("demo", "POST", "network /ports", &body);
-        answers(&bed.source, "DELETE", "/v2.0/ports/*", None, 403);
+        fixture.at_once("demo", "POST", "network /ports", &body);
+        answers(&fixture.source, "DELETE", "/v2.0/ports/*", None, 403);
     };
-    let (mut bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
+    let (mut fixture, record) = Fixture::moved_as(made_by_a_move, earlier, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let failed = steps_failed(&record.steps);
     let [left] = failed.as_slice() else {
@@ -283,9 +283,9 @@ async fn a_port_of_the_left_server_that_cannot_be_deleted_is_named_and_the_volum
         "{}",
         left.error
     );
-    lock(&bed.source).clear_faults();
-    bed.cleanup_leaves_nothing().await;
-    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    lock(&fixture.source).clear_faults();
+    fixture.cleanup_leaves_nothing().await;
+    let here = fixture.at_once("admin", "GET", "network /ports", &Value::Null);
     let here = here["ports"].as_array().unwrap();
     assert!(
         here.iter().all(|port| port["description"] == ""),
@@ -301,12 +301,12 @@ async fn no_new_address_is_taken_before_all_that_are_wanted_are_reserved() {
         nics.push(nics[0].clone());
         addresses(&mut nics[1], &[FIRST]);
     };
-    let held = |bed: &Bed| held_by_another_project(bed, WANTED);
-    let (bed, record) = Bed::moved_as(two_cards, held, |_, _| {}).await;
+    let held = |fixture: &Fixture| held_by_another_project(fixture, WANTED);
+    let (fixture, record) = Fixture::moved_as(two_cards, held, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}");
-    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let seen = fixture.on_target("demo", "GET", &url, &Value::Null);
     let shown = seen["server"]["addresses"]["demo-net"].as_array().unwrap();
     let in_order: Vec<&str> = shown
         .iter()
@@ -317,10 +317,11 @@ async fn no_new_address_is_taken_before_all_that_are_wanted_are_reserved() {
 
 #[tokio::test(start_paused = true)]
 async fn what_policy_forbids_is_given_up_one_after_the_other_and_told() {
-    let forbidden = |bed: &Bed| answers(&bed.target, "POST", "/v2.0/ports", Some(3), 403);
-    let (bed, record) = Bed::moved_as(with_two_addresses, forbidden, |_, _| {}).await;
+    let forbidden =
+        |fixture: &Fixture| answers(&fixture.target, "POST", "/v2.0/ports", Some(3), 403);
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, forbidden, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     assert_eq!(fixed(port), [WANTED, SECOND]);
     assert_eq!(port["port_security_enabled"], true);
     assert_ne!(port["mac_address"], "fa:16:3e:00:00:01");
@@ -331,15 +332,22 @@ async fn what_policy_forbids_is_given_up_one_after_the_other_and_told() {
 
 #[tokio::test(start_paused = true)]
 async fn what_neutron_there_has_no_extension_for_is_left_out_and_told() {
-    let lacks = |bed: &Bed| {
+    let lacks = |fixture: &Fixture| {
         let words = "Unrecognized attribute(s) 'port_security_enabled'";
         let body =
             json!({"NeutronError": {"type": "HTTPBadRequest", "message": words, "detail": ""}});
-        answers_with(&bed.target, "POST", "/v2.0/ports", Some(1), 400, Some(body));
+        answers_with(
+            &fixture.target,
+            "POST",
+            "/v2.0/ports",
+            Some(1),
+            400,
+            Some(body),
+        );
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, lacks, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, lacks, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     assert_eq!(fixed(port), [WANTED, SECOND]);
     assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
     let told = facts(&record, "reserve_ports");
@@ -351,43 +359,43 @@ async fn what_neutron_there_has_no_extension_for_is_left_out_and_told() {
 
 #[tokio::test(start_paused = true)]
 async fn the_tenants_own_free_port_is_used_and_stays_when_all_is_taken_back() {
-    let own = |bed: &Bed| {
-        let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let own = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
         let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}]}});
-        bed.on_target("demo", "POST", "network /ports", &body);
-        bed.no_copy_can_be_built();
+        fixture.on_target("demo", "POST", "network /ports", &body);
+        fixture.no_copy_can_be_built();
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, own, |_, _| {}).await;
-    assert_taken_back(&bed, &record, &["No valid host was found."]);
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, own, |_, _| {}).await;
+    assert_taken_back(&fixture, &record, &["No valid host was found."]);
     let told = facts(&record, "reserve_ports");
     assert!(
         told.contains(&format!("holds address {WANTED} and is used")),
         "{told}"
     );
-    assert!(ports(&bed).iter().any(|port| fixed(port) == [WANTED]));
-    assert_eq!(marked(&bed), Vec::<Value>::new());
+    assert!(ports(&fixture).iter().any(|port| fixed(port) == [WANTED]));
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_port_whose_deletion_is_refused_once_is_taken_back_all_the_same() {
-    let refused = |bed: &Bed| {
-        bed.no_copy_can_be_built();
-        answers(&bed.target, "DELETE", "/v2.0/ports/*", Some(1), 403);
+    let refused = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
+        answers(&fixture.target, "DELETE", "/v2.0/ports/*", Some(1), 403);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, refused, |_, _| {}).await;
-    assert_taken_back(&bed, &record, &["No valid host was found."]);
-    assert_eq!(marked(&bed), Vec::<Value>::new());
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, refused, |_, _| {}).await;
+    assert_taken_back(&fixture, &record, &["No valid host was found."]);
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_cannot_be_deleted_holds_nothing_up_and_is_left_by_name() {
-    let refused = |bed: &Bed| {
-        bed.no_copy_can_be_built();
-        answers(&bed.target, "DELETE", "/v2.0/ports/*", None, 403);
+    let refused = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
+        answers(&fixture.target, "DELETE", "/v2.0/ports/*", None, 403);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, refused, |_, _| {}).await;
-    assert_taken_back(&bed, &record, &["No valid host was found."]);
-    let ports = marked(&bed);
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, refused, |_, _| {}).await;
+    assert_taken_back(&fixture, &record, &["No valid host was found."]);
+    let ports = marked(&fixture);
     let id = ports[0]["id"].as_str().unwrap();
     let mut steps = record.steps.iter();
     let left = steps
@@ -416,12 +424,12 @@ async fn a_port_that_cannot_be_deleted_holds_nothing_up_and_is_left_by_name() {
 /// Neutron may have deleted it: nobody knows, and the audit trail does not say that it has.
 #[tokio::test(start_paused = true)]
 async fn a_port_whose_deletion_gets_no_answer_is_not_said_to_be_gone() {
-    let broken = |bed: &Bed| {
-        bed.no_copy_can_be_built();
-        answers(&bed.target, "DELETE", "/v2.0/ports/*", None, 500);
+    let broken = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
+        answers(&fixture.target, "DELETE", "/v2.0/ports/*", None, 500);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, broken, |_, _| {}).await;
-    let ports = marked(&bed);
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, broken, |_, _| {}).await;
+    let ports = marked(&fixture);
     let mut steps = record.steps.iter();
     let left = steps
         .find(|step| step.phase_name == "reserve_ports")
@@ -438,17 +446,17 @@ async fn a_port_whose_deletion_gets_no_answer_is_not_said_to_be_gone() {
 /// The answer is lost, and the next look shows that it is gone.
 #[tokio::test(start_paused = true)]
 async fn a_port_that_is_not_there_any_more_after_its_deletion_got_no_answer_is_gone() {
-    let lost = |bed: &Bed| {
-        bed.no_copy_can_be_built();
+    let lost = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
         fault(
-            &bed.target,
+            &fixture.target,
             "DELETE",
             "/v2.0/ports/*",
             CallEffect::LoseReply,
         );
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, lost, |_, _| {}).await;
-    assert_eq!(marked(&bed), Vec::<Value>::new());
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, lost, |_, _| {}).await;
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
     let mut steps = record.steps.iter();
     let line = steps
         .find(|step| step.phase_name == "reserve_ports")
@@ -463,13 +471,13 @@ async fn a_port_that_is_not_there_any_more_after_its_deletion_got_no_answer_is_g
 
 #[tokio::test(start_paused = true)]
 async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_left() {
-    let earlier = |bed: &Bed| {
-        let network = lock(&bed.source).network_id("demo-net").unwrap();
+    let earlier = |fixture: &Fixture| {
+        let network = lock(&fixture.source).network_id("demo-net").unwrap();
         let body =
             json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
-        bed.at_once("demo", "POST", "network /ports", &body);
+        fixture.at_once("demo", "POST", "network /ports", &body);
     };
-    let (bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(made_by_a_move, earlier, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = facts(&record, "delete_source_vm");
     assert!(told.contains("was deleted"), "{told}");
@@ -479,7 +487,7 @@ async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_lef
     let gone: Vec<_> = gone.map(|removal| (removal.kind, removal.end)).collect();
     let kinds = [ResourceKind::Server, ResourceKind::Port];
     assert_eq!(gone, kinds.map(|kind| (Some(kind), RemovalEnd::Gone)));
-    let left = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let left = fixture.at_once("admin", "GET", "network /ports", &Value::Null);
     let left = left["ports"].as_array().unwrap();
     assert!(
         !left.iter().any(|port| port["description"] != ""),
@@ -489,21 +497,21 @@ async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_lef
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_another_operation_has_reserved_for_the_member_stays() {
-    let reserved = |bed: &Bed| {
-        let network = lock(&bed.source).network_id("demo-net").unwrap();
+    let reserved = |fixture: &Fixture| {
+        let network = lock(&fixture.source).network_id("demo-net").unwrap();
         let body =
             json!({"port": {"network_id": network, "description": "(protector:member-1:op-2)"}});
-        bed.at_once("demo", "POST", "network /ports", &body);
+        fixture.at_once("demo", "POST", "network /ports", &body);
     };
-    let (bed, record) = Bed::moved_as(made_by_a_move, reserved, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(made_by_a_move, reserved, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let here = fixture.at_once("admin", "GET", "network /ports", &Value::Null);
     let mut here = here["ports"].as_array().unwrap().iter();
     assert!(here.any(|port| port["description"] == "(protector:member-1:op-2)"));
 }
 
-fn groups_there(bed: &Bed) -> Vec<Value> {
-    let all = bed.on_target("demo", "GET", "network /security-groups", &Value::Null);
+fn groups_there(fixture: &Fixture) -> Vec<Value> {
+    let all = fixture.on_target("demo", "GET", "network /security-groups", &Value::Null);
     all["security_groups"].as_array().unwrap().clone()
 }
 
@@ -522,27 +530,27 @@ fn grouped(plan: &mut Plan, wanted: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_security_group_is_mapped_by_its_id_too() {
-    let (bed, _) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
-    let id = groups_there(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let (fixture, _) = Fixture::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    let id = groups_there(&fixture)[0]["id"].as_str().unwrap().to_owned();
     let by_id = |plan: &mut Plan| grouped(plan, &id);
-    let (bed, record) = Bed::moved_as(by_id, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(by_id, |_| {}, |_, _| {}).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
-    assert_eq!(in_servers(&bed)[0]["security_groups"], json!([id]));
+    assert_eq!(in_servers(&fixture)[0]["security_groups"], json!([id]));
     let told = facts(&record, "confirm_vms");
     assert!(!told.contains("is not as its original"), "{told}");
 }
 
 /// Another project shares its security group `corporate` with the tenant's.
-fn shares_corporate(bed: &Bed) {
+fn shares_corporate(fixture: &Fixture) {
     let body = json!({"security_group": {"name": "corporate"}});
-    let made = bed.on_target("admin", "POST", "network /security-groups", &body);
+    let made = fixture.on_target("admin", "POST", "network /security-groups", &body);
     let id = made["security_group"]["id"].as_str().unwrap();
-    let project = groups_there(bed)[0]["project_id"]
+    let project = groups_there(fixture)[0]["project_id"]
         .as_str()
         .unwrap()
         .to_owned();
-    lock(&bed.target).share_security_group(id, &project);
+    lock(&fixture.target).share_security_group(id, &project);
 }
 
 /// Nova would make the port of a card without an address, and take none that is not the project's own.
@@ -553,41 +561,41 @@ async fn a_card_without_an_address_has_a_security_group_that_another_project_sha
         plan.fidelity = Fidelity::Told;
         plan.members[0].server.nics[0].fixed_ips.clear();
     };
-    let (bed, record) = Bed::moved_as(shared, shares_corporate, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(shared, shares_corporate, |_, _| {}).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
-    let mut groups = groups_there(&bed).into_iter();
+    let mut groups = groups_there(&fixture).into_iter();
     let corporate = groups.find(|group| group["name"] == "corporate").unwrap();
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     assert_eq!(port["security_groups"], json!([corporate["id"]]));
-    assert_eq!(marked(&bed).len(), 1, "it is ours");
+    assert_eq!(marked(&fixture).len(), 1, "it is ours");
 }
 
 /// Nova takes none that is not the project's own: the port has it.
 #[tokio::test(start_paused = true)]
 async fn a_security_group_that_another_project_shares_is_used() {
     let shared = |plan: &mut Plan| grouped(plan, "corporate");
-    let (bed, record) = Bed::moved_as(shared, shares_corporate, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(shared, shares_corporate, |_, _| {}).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
-    let mut groups = groups_there(&bed).into_iter();
+    let mut groups = groups_there(&fixture).into_iter();
     let corporate = groups.find(|group| group["name"] == "corporate").unwrap();
     assert_eq!(corporate["shared"], true);
     let id = &corporate["id"];
-    assert_eq!(in_servers(&bed)[0]["security_groups"], json!([id]));
+    assert_eq!(in_servers(&fixture)[0]["security_groups"], json!([id]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
-    let left = |bed: &Bed| {
-        let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let left = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
         let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
             "description": "(protector:member-1:op-0)"}});
-        bed.on_target("demo", "POST", "network /ports", &body);
+        fixture.on_target("demo", "POST", "network /ports", &body);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, left, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, left, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    let ports = marked(&bed);
+    let ports = marked(&fixture);
     let [port] = ports.as_slice() else {
         panic!("{ports:?}");
     };
@@ -597,15 +605,15 @@ async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_free_port_of_an_earlier_move_has_otherwise_is_told_when_the_copy_is_confirmed() {
-    let left = |bed: &Bed| {
-        let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let left = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
         let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
             "description": "(protector:member-1:op-0)", "admin_state_up": false}});
-        bed.on_target("demo", "POST", "network /ports", &body);
+        fixture.on_target("demo", "POST", "network /ports", &body);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, left, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, left, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let port = in_servers(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let port = in_servers(&fixture)[0]["id"].as_str().unwrap().to_owned();
     let told = not_as_it_was(&record);
     for words in [
         format!("admin state of port {port} (card 1): down, wanted: up"),
@@ -622,9 +630,10 @@ async fn what_policy_forbids_takes_a_strict_move_back() {
         with_two_addresses(plan);
         plan.fidelity = Fidelity::Strict;
     };
-    let forbidden = |bed: &Bed| answers(&bed.target, "POST", "/v2.0/ports", Some(2), 403);
-    let (bed, record) = Bed::moved_as(strict, forbidden, |_, _| {}).await;
-    assert_taken_back(&bed, &record, &["403"]);
+    let forbidden =
+        |fixture: &Fixture| answers(&fixture.target, "POST", "/v2.0/ports", Some(2), 403);
+    let (fixture, record) = Fixture::moved_as(strict, forbidden, |_, _| {}).await;
+    assert_taken_back(&fixture, &record, &["403"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -634,18 +643,18 @@ async fn a_port_that_somebody_has_taken_stays_and_the_record_does_not_call_it_de
         let line = steps.find(|step| step.phase_name == "recreate_vms");
         line.unwrap().progress.state == StepState::Undone
     };
-    let refused = |bed: &Bed| {
-        bed.no_copy_can_be_built();
-        answers(&bed.target, "DELETE", "/v2.0/ports/*", Some(2), 403);
+    let refused = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
+        answers(&fixture.target, "DELETE", "/v2.0/ports/*", Some(2), 403);
     };
-    let takes = once(copy_is_gone, |bed| {
-        let id = marked(bed)[0]["id"].as_str().unwrap().to_owned();
+    let takes = once(copy_is_gone, |fixture| {
+        let id = marked(fixture)[0]["id"].as_str().unwrap().to_owned();
         let body = json!({"port": {"device_id": "somebody", "device_owner": "compute:nova"}});
-        bed.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
+        fixture.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
     });
-    let (bed, record) = Bed::moved_as(with_two_addresses, refused, takes).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, refused, takes).await;
     assert_eq!(record.operation.state, OperationState::Failed);
-    assert_eq!(marked(&bed)[0]["device_id"], "somebody");
+    assert_eq!(marked(&fixture)[0]["device_id"], "somebody");
     let told = facts(&record, "reserve_ports");
     assert!(told.contains("stays: it is in server somebody"), "{told}");
     let mut steps = record.steps.iter();
@@ -678,11 +687,11 @@ fn with_everything(plan: &mut Plan) {
 }
 
 /// The target's Neutron has what not every one has, and shared QoS policies of these names; their ids.
-fn extended(bed: &Bed, policies: &[&str]) -> Vec<String> {
-    lock(&bed.target).load_port_extensions();
+fn extended(fixture: &Fixture, policies: &[&str]) -> Vec<String> {
+    lock(&fixture.target).load_port_extensions();
     let made = policies.iter().map(|name| {
         let body = json!({"policy": {"name": name, "shared": true}});
-        let made = bed.on_target("admin", "POST", "network /qos/policies", &body);
+        let made = fixture.on_target("admin", "POST", "network /qos/policies", &body);
         made["policy"]["id"].as_str().unwrap().to_owned()
     });
     made.collect()
@@ -697,25 +706,25 @@ fn not_as_it_was(record: &OperationRecord) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_set_on_a_port_is_kept_and_a_port_that_is_down_stays_down() {
-    let there = |bed: &Bed| {
-        extended(bed, &["silver", "gold"]);
+    let there = |fixture: &Fixture| {
+        extended(fixture, &["silver", "gold"]);
     };
-    let (bed, record) = Bed::moved_as(with_everything, there, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_everything, there, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     assert_eq!(port["admin_state_up"], false);
     assert_eq!(port["dns_domain"], "example.org.");
     let mtu = json!([{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}]);
     assert_eq!(port["extra_dhcp_opts"], mtu);
-    let policies = bed.on_target("demo", "GET", "network /qos/policies", &Value::Null);
+    let policies = fixture.on_target("demo", "GET", "network /qos/policies", &Value::Null);
     let mut policies = policies["policies"].as_array().unwrap().iter();
     let gold = policies.find(|policy| policy["name"] == "gold").unwrap();
     assert_eq!(port["qos_policy_id"], gold["id"]);
     assert_eq!(facts(&record, "reserve_ports"), "");
     assert_eq!(not_as_it_was(&record), "");
-    let copy = lock(&bed.target).servers()[0].id.clone();
+    let copy = lock(&fixture.target).servers()[0].id.clone();
     let url = format!("compute /servers/{copy}/os-interface");
-    let cards = bed.on_target("demo", "GET", &url, &Value::Null);
+    let cards = fixture.on_target("demo", "GET", &url, &Value::Null);
     assert_eq!(cards["interfaceAttachments"][0]["tag"], "front");
 }
 
@@ -726,26 +735,26 @@ async fn a_port_has_the_qos_policy_that_the_groups_mapping_names() {
         let mapping = &mut plan.mappings.qos_policies;
         mapping.insert("gold".to_owned(), "silver".to_owned());
     };
-    let there = |bed: &Bed| {
-        extended(bed, &["gold", "silver"]);
+    let there = |fixture: &Fixture| {
+        extended(fixture, &["gold", "silver"]);
     };
-    let (bed, record) = Bed::moved_as(mapped, there, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(mapped, there, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let id = in_servers(&bed)[0]["qos_policy_id"]
+    let id = in_servers(&fixture)[0]["qos_policy_id"]
         .as_str()
         .unwrap()
         .to_owned();
     let url = format!("network /qos/policies/{id}");
-    let policy = bed.on_target("demo", "GET", &url, &Value::Null);
+    let policy = fixture.on_target("demo", "GET", &url, &Value::Null);
     assert_eq!(policy["policy"]["name"], "silver");
     assert_eq!(not_as_it_was(&record), "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_target_lacks_of_a_port_is_told_once() {
-    let (bed, record) = Bed::moved_as(with_everything, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_everything, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let port = &in_servers(&bed)[0];
+    let port = &in_servers(&fixture)[0];
     assert_eq!(
         (port["admin_state_up"].as_bool(), fixed(port).len()),
         (Some(false), 2)
@@ -768,8 +777,12 @@ async fn a_strict_move_is_taken_back_for_what_the_target_lacks_of_a_port() {
         with_everything(plan);
         plan.fidelity = Fidelity::Strict;
     };
-    let (bed, record) = Bed::moved_as(strict, |_| {}, |_, _| {}).await;
-    assert_taken_back(&bed, &record, &["QoS policy of port", "none, wanted: gold"]);
+    let (fixture, record) = Fixture::moved_as(strict, |_| {}, |_, _| {}).await;
+    assert_taken_back(
+        &fixture,
+        &record,
+        &["QoS policy of port", "none, wanted: gold"],
+    );
 }
 
 /// How often a request for the port is forbidden, and whether it has its MAC address, port security off, and a QoS policy.
@@ -786,13 +799,13 @@ async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
         (8, (false, false, false), "DNS domain"),
     ];
     for (times, wanted, word) in kept {
-        let forbidden = |bed: &Bed| {
-            extended(bed, &["gold"]);
-            answers(&bed.target, "POST", "/v2.0/ports", Some(times), 403);
+        let forbidden = |fixture: &Fixture| {
+            extended(fixture, &["gold"]);
+            answers(&fixture.target, "POST", "/v2.0/ports", Some(times), 403);
         };
-        let (bed, record) = Bed::moved_as(with_everything, forbidden, |_, _| {}).await;
+        let (fixture, record) = Fixture::moved_as(with_everything, forbidden, |_, _| {}).await;
         assert_eq!(record.operation.error, None);
-        let port = &in_servers(&bed)[0];
+        let port = &in_servers(&fixture)[0];
         assert_eq!(fixed(port), [WANTED, SECOND], "{times}");
         let has = (
             port["mac_address"] == "fa:16:3e:00:00:01",
@@ -816,32 +829,32 @@ async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
 
 /// A network that another project shares, with the addresses of the tenant's own. Neutron lets its owner alone choose addresses
 /// and MAC addresses there.
-fn shared_by_another_project(bed: &Bed) {
+fn shared_by_another_project(fixture: &Fixture) {
     let body = json!({"network": {"name": "provider", "shared": true}});
-    let made = bed.on_target("admin", "POST", "network /networks", &body);
+    let made = fixture.on_target("admin", "POST", "network /networks", &body);
     let subnet =
         json!({"network_id": made["network"]["id"], "cidr": "10.20.0.0/16", "ip_version": 4});
     let body = json!({"subnet": subnet});
-    bed.on_target("admin", "POST", "network /subnets", &body);
+    fixture.on_target("admin", "POST", "network /subnets", &body);
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_a_network_of_another_project_only_what_its_owner_keeps_is_given_up() {
-    let there = |bed: &Bed| {
-        extended(bed, &["gold"]);
-        shared_by_another_project(bed);
+    let there = |fixture: &Fixture| {
+        extended(fixture, &["gold"]);
+        shared_by_another_project(fixture);
     };
     // The same seed gives the same ids.
-    let (bed, _) = Bed::moved_as(|_| {}, there, |_, _| {}).await;
-    let provider = lock(&bed.target).network_id("provider").unwrap();
+    let (fixture, _) = Fixture::moved_as(|_| {}, there, |_, _| {}).await;
+    let provider = lock(&fixture.target).network_id("provider").unwrap();
     let onto_it = |plan: &mut Plan| {
         with_everything(plan);
         let networks = plan.mappings.networks.values_mut();
         networks.for_each(|network| network.clone_from(&provider));
     };
-    let (bed, record) = Bed::moved_as(onto_it, there, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(onto_it, there, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let all = in_servers(&bed);
+    let all = in_servers(&fixture);
     let port = all
         .iter()
         .find(|port| port["network_id"] == json!(provider));
@@ -864,17 +877,17 @@ fn is_reserved(record: &OperationRecord) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_is_not_as_wanted_is_named_when_the_copy_is_confirmed() {
-    let there = |bed: &Bed| {
-        extended(bed, &["gold"]);
+    let there = |fixture: &Fixture| {
+        extended(fixture, &["gold"]);
     };
-    let changes = once(is_reserved, |bed| {
-        let id = marked(bed)[0]["id"].as_str().unwrap().to_owned();
+    let changes = once(is_reserved, |fixture| {
+        let id = marked(fixture)[0]["id"].as_str().unwrap().to_owned();
         let body = json!({"port": {"admin_state_up": true, "qos_policy_id": null}});
-        bed.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
+        fixture.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
     });
-    let (bed, record) = Bed::moved_as(with_everything, there, changes).await;
+    let (fixture, record) = Fixture::moved_as(with_everything, there, changes).await;
     assert_eq!(record.operation.error, None);
-    let port = in_servers(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let port = in_servers(&fixture)[0]["id"].as_str().unwrap().to_owned();
     let told = not_as_it_was(&record);
     for words in [
         format!("admin state of port {port} (card 1): up, wanted: down"),
@@ -887,13 +900,18 @@ async fn a_port_that_is_not_as_wanted_is_named_when_the_copy_is_confirmed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_whose_making_got_no_answer_gets_its_tags() {
-    let lost = |bed: &Bed| {
-        fault(&bed.target, "POST", "/v2.0/ports", CallEffect::LoseReply);
+    let lost = |fixture: &Fixture| {
+        fault(
+            &fixture.target,
+            "POST",
+            "/v2.0/ports",
+            CallEffect::LoseReply,
+        );
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, lost, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(with_two_addresses, lost, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let ports = in_servers(&bed);
-    assert_eq!((ports.len(), marked(&bed).len()), (1, 1));
+    let ports = in_servers(&fixture);
+    assert_eq!((ports.len(), marked(&fixture).len()), (1, 1));
     assert_eq!(ports[0]["tags"], json!(["blue"]));
 }
 
@@ -905,14 +923,14 @@ async fn a_look_that_is_refused_does_not_fail_the_deletion_of_a_port() {
         let port = plan.members[0].server.nics[0].port.as_mut();
         port.unwrap().tags.clear();
     };
-    let refused = |bed: &Bed| {
-        bed.no_copy_can_be_built();
+    let refused = |fixture: &Fixture| {
+        fixture.no_copy_can_be_built();
         let lost = CallEffect::LoseReply;
-        fault(&bed.target, "DELETE", "/v2.0/ports/*", lost);
-        answers(&bed.target, "GET", "/v2.0/ports/*", None, 403);
+        fault(&fixture.target, "DELETE", "/v2.0/ports/*", lost);
+        answers(&fixture.target, "GET", "/v2.0/ports/*", None, 403);
     };
-    let (bed, record) = Bed::moved_as(without_tags, refused, |_, _| {}).await;
-    assert_eq!(marked(&bed), Vec::<Value>::new());
+    let (fixture, record) = Fixture::moved_as(without_tags, refused, |_, _| {}).await;
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
     let mut steps = record.steps.iter();
     let line = steps
         .find(|step| step.phase_name == "reserve_ports")
@@ -927,23 +945,23 @@ async fn a_look_that_is_refused_does_not_fail_the_deletion_of_a_port() {
 
 #[tokio::test(start_paused = true)]
 async fn the_ports_of_a_left_server_that_is_gone_already_go_and_the_record_has_their_deletion() {
-    let earlier = |bed: &Bed| {
-        let network = lock(&bed.source).network_id("demo-net").unwrap();
+    let earlier = |fixture: &Fixture| {
+        let network = lock(&fixture.source).network_id("demo-net").unwrap();
         let body =
             json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
-        bed.at_once("demo", "POST", "network /ports", &body);
-        let url = format!("compute /servers/{}", bed.server);
-        let deleted = bed.later_on(&bed.source, "demo", "DELETE", &url, &Value::Null);
-        bed.at_write(Entry::moves_the_group, deleted);
+        fixture.at_once("demo", "POST", "network /ports", &body);
+        let url = format!("compute /servers/{}", fixture.server);
+        let deleted = fixture.later_on(&fixture.source, "demo", "DELETE", &url, &Value::Null);
+        fixture.at_write(Entry::moves_the_group, deleted);
     };
-    let (bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(made_by_a_move, earlier, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let mut steps = record.steps.iter();
     let line = steps
         .find(|step| step.phase_name == "delete_source_vm")
         .unwrap();
     assert_eq!(line.progress.error_code, Some(Code::AlreadyGone));
-    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let here = fixture.at_once("admin", "GET", "network /ports", &Value::Null);
     let here = here["ports"].as_array().unwrap();
     assert!(
         here.iter().all(|port| port["description"] == ""),

@@ -1,11 +1,11 @@
 //! What the record says of a deletion afterwards.
 
-use super::bed::{BOOT, Bed, DATA, SERVER};
+use super::fixture::{BOOT, DATA, Fixture, SERVER};
 
 #[tokio::test(start_paused = true)]
 async fn facts_and_request_ids_of_every_deletion_are_in_the_record() {
-    let mut bed = Bed::switched().await;
-    let ended = bed.delete().await;
+    let mut fixture = Fixture::switched().await;
+    let ended = fixture.delete().await;
     for key in [SERVER, BOOT, DATA] {
         let memo = &ended.step(key).progress.memo;
         assert_eq!(memo.request_ids.len(), 1, "{key}: {memo:?}");

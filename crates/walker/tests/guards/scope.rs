@@ -6,7 +6,7 @@ use protector_simcloud::{
 };
 use serde_json::{Value, json};
 
-use super::bed::{BOOT, Bed, DATA, SERVER};
+use super::fixture::{BOOT, DATA, Fixture, SERVER};
 
 fn not_found() -> Value {
     json!({"itemNotFound": {"code": 404, "message": "It could not be found."}})
@@ -22,11 +22,11 @@ fn reads_of(path: &str) -> Match {
 
 #[tokio::test(start_paused = true)]
 async fn region_is_another() {
-    let mut bed = Bed::switched().await;
-    bed.refuse("servers", reads_of("*/servers/*"), 404, not_found());
-    bed.refuse("volumes", reads_of("*/volumes/*"), 404, not_found());
-    bed.refuse("networks", reads_of("*/networks/*"), 404, not_found());
-    let ended = bed.delete().await;
+    let mut fixture = Fixture::switched().await;
+    fixture.refuse("servers", reads_of("*/servers/*"), 404, not_found());
+    fixture.refuse("volumes", reads_of("*/volumes/*"), 404, not_found());
+    fixture.refuse("networks", reads_of("*/networks/*"), 404, not_found());
+    let ended = fixture.delete().await;
     for key in [SERVER, BOOT, DATA] {
         let why = ended.failure(key);
         assert!(
@@ -35,41 +35,41 @@ async fn region_is_another() {
             "{why}"
         );
     }
-    assert!(bed.has_server() && bed.has_volume(&bed.boot));
+    assert!(fixture.has_server() && fixture.has_volume(&fixture.boot));
 
-    lock(&bed.source).clear_faults();
-    bed.cleanup_leaves_nothing().await;
+    lock(&fixture.source).clear_faults();
+    fixture.cleanup_leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn service_does_not_answer() {
-    let mut bed = Bed::switched().await;
+    let mut fixture = Fixture::switched().await;
     for (name, path) in [("volumes", "*/volumes/*"), ("quotas", "*/os-quota-sets/*")] {
         let of_cinder = Match {
             service: Some(SimulatedService::Volume),
             ..reads_of(path)
         };
-        bed.refuse(name, of_cinder, 404, not_found());
+        fixture.refuse(name, of_cinder, 404, not_found());
     }
-    let ended = bed.delete().await;
+    let ended = fixture.delete().await;
     let why = ended.failure(DATA);
     assert!(
         why.contains("also to a question about the project's own quota"),
         "{why}"
     );
-    assert!(bed.has_volume(&bed.data));
+    assert!(fixture.has_volume(&fixture.data));
 
-    lock(&bed.source).clear_faults();
-    bed.cleanup_leaves_nothing().await;
+    lock(&fixture.source).clear_faults();
+    fixture.cleanup_leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn gone_before_is_a_note_and_success_by_hand() {
-    let mut bed = Bed::switched().await;
-    bed.detach_data().await;
-    let url = format!("volumev3 /volumes/{}", bed.data);
-    bed.user("demo", "DELETE", &url, Value::Null).await;
-    let ended = bed.delete().await;
+    let mut fixture = Fixture::switched().await;
+    fixture.detach_data().await;
+    let url = format!("volumev3 /volumes/{}", fixture.data);
+    fixture.user("demo", "DELETE", &url, Value::Null).await;
+    let ended = fixture.delete().await;
     assert_eq!(ended.only_failure(DATA), "Volume not found (404)");
-    bed.cleanup_leaves_nothing().await;
+    fixture.cleanup_leaves_nothing().await;
 }

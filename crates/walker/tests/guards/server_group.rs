@@ -10,7 +10,7 @@ use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
 use super::{
-    bed::{Bed, operation},
+    fixture::{Fixture, operation},
     source_at_rest::{assert_taken_back, has_begun},
 };
 
@@ -26,21 +26,21 @@ fn in_web(plan: &mut Plan) {
     });
 }
 
-fn made_by_tenant(bed: &Bed, name: &str, policy: &str) -> String {
+fn made_by_tenant(fixture: &Fixture, name: &str, policy: &str) -> String {
     let body = json!({"server_group": {"name": name, "policy": policy}});
-    let made = bed.on_target("demo", "POST", "compute /os-server-groups", &body);
+    let made = fixture.on_target("demo", "POST", "compute /os-server-groups", &body);
     made["server_group"]["id"].as_str().unwrap().to_owned()
 }
 
-fn groups_there(bed: &Bed) -> Vec<Value> {
-    let groups = bed.on_target("demo", "GET", "compute /os-server-groups", &Value::Null);
+fn groups_there(fixture: &Fixture) -> Vec<Value> {
+    let groups = fixture.on_target("demo", "GET", "compute /os-server-groups", &Value::Null);
     groups["server_groups"].as_array().unwrap().clone()
 }
 
 /// The groups of the copy, as Nova shows them.
-fn of_the_copy(bed: &Bed) -> Vec<String> {
-    let url = format!("compute /servers/{}", lock(&bed.target).servers()[0].id);
-    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+fn of_the_copy(fixture: &Fixture) -> Vec<String> {
+    let url = format!("compute /servers/{}", lock(&fixture.target).servers()[0].id);
+    let seen = fixture.on_target("demo", "GET", &url, &Value::Null);
     let groups = seen["server"]["server_groups"].as_array().unwrap().iter();
     groups.map(|id| id.as_str().unwrap().to_owned()).collect()
 }
@@ -53,49 +53,51 @@ fn facts_of<'r>(record: &'r OperationRecord, key: &str) -> &'r [String] {
 
 #[tokio::test(start_paused = true)]
 async fn a_group_that_the_target_lacks_is_made_with_its_name_and_policy() {
-    let (bed, record) = Bed::moved_as(in_web, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(in_web, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let groups = groups_there(&bed);
+    let groups = groups_there(&fixture);
     assert_eq!(groups.len(), 1);
     let (name, policy) = (&groups[0]["name"], &groups[0]["policy"]);
     assert_eq!((name, policy), (&json!("web"), &json!("anti-affinity")));
     let id = groups[0]["id"].as_str().unwrap();
-    assert_eq!(of_the_copy(&bed), [id]);
+    assert_eq!(of_the_copy(&fixture), [id]);
     assert_eq!(record.map.target(MapKind::ServerGroup, HERE), Some(id));
     let told = facts_of(&record, "confirm_vms:vm-001");
     assert!(!told.iter().any(|fact| fact.contains("server group")));
-    let (_, members) = bed.group_and_members();
+    let (_, members) = fixture.group_and_members();
     assert_eq!(members[0].server.server_group.as_ref().unwrap().id, id);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_group_of_the_same_name_and_policy_is_used() {
-    let prepare = |bed: &Bed| {
-        made_by_tenant(bed, "web", "affinity");
-        made_by_tenant(bed, "web", "anti-affinity");
+    let prepare = |fixture: &Fixture| {
+        made_by_tenant(fixture, "web", "affinity");
+        made_by_tenant(fixture, "web", "anti-affinity");
     };
-    let (bed, record) = Bed::moved_as(in_web, prepare, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(in_web, prepare, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let groups = groups_there(&bed);
+    let groups = groups_there(&fixture);
     assert_eq!(groups.len(), 2, "none was made");
-    assert_eq!(of_the_copy(&bed), [groups[1]["id"].as_str().unwrap()]);
+    assert_eq!(of_the_copy(&fixture), [groups[1]["id"].as_str().unwrap()]);
 }
 
 /// Ids of a simulated cloud follow from its seed: the group is made once to know its id.
 #[tokio::test(start_paused = true)]
 async fn a_mapped_group_is_used_whatever_its_name() {
     let id = std::cell::RefCell::new(String::new());
-    let there = |bed: &Bed| *id.borrow_mut() = made_by_tenant(bed, "shop", "soft-anti-affinity");
-    Bed::moved_as(|_| {}, there, |_, _| {}).await;
+    let there = |fixture: &Fixture| {
+        *id.borrow_mut() = made_by_tenant(fixture, "shop", "soft-anti-affinity")
+    };
+    Fixture::moved_as(|_| {}, there, |_, _| {}).await;
     let wanted = id.borrow().clone();
     let mapped = |plan: &mut Plan| {
         in_web(plan);
         let mapping = &mut plan.mappings.server_groups;
         mapping.insert(HERE.to_owned(), wanted.clone());
     };
-    let (bed, record) = Bed::moved_as(mapped, there, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(mapped, there, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    assert_eq!(of_the_copy(&bed), [wanted]);
+    assert_eq!(of_the_copy(&fixture), [wanted]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,25 +110,25 @@ async fn a_mapped_group_that_is_gone_is_refused_before_anything_is_stopped() {
             "0a1b2c3d-0000-4000-8000-00000000000f".to_owned(),
         );
     };
-    let (bed, record) = Bed::moved_as(gone, |_| {}, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(gone, |_| {}, |_, _| {}).await;
     let words = [
         "mapped server group 0a1b2c3d-0000-4000-8000-00000000000f does not exist on site-b",
         "--server-group-mapping 0a1b2c3d-0000-4000-8000-000000000001=<server group there>",
     ];
-    assert_taken_back(&bed, &record, &words);
+    assert_taken_back(&fixture, &record, &words);
     assert!(!has_begun(&record, "stop_source_vms"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_built_without_a_group_that_nova_does_not_let_be_made() {
-    let full = |bed: &Bed| {
+    let full = |fixture: &Fixture| {
         for number in 0..10 {
-            made_by_tenant(bed, &format!("other-{number}"), "affinity");
+            made_by_tenant(fixture, &format!("other-{number}"), "affinity");
         }
     };
-    let (bed, record) = Bed::moved_as(in_web, full, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(in_web, full, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
-    assert_eq!(of_the_copy(&bed), [""; 0]);
+    assert_eq!(of_the_copy(&fixture), [""; 0]);
     let built = facts_of(&record, "recreate_vms:vm-001").join("; ");
     assert!(
         built.contains("built without server group web (anti-affinity)")
@@ -143,9 +145,9 @@ async fn a_copy_is_built_without_a_group_that_nova_does_not_let_be_made() {
 /// The simulated cloud has one compute host.
 #[tokio::test(start_paused = true)]
 async fn a_build_without_a_host_names_the_group_and_the_cure() {
-    let crowded = |bed: &Bed| {
-        let group = made_by_tenant(bed, "web", "anti-affinity");
-        let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+    let crowded = |fixture: &Fixture| {
+        let group = made_by_tenant(fixture, "web", "anti-affinity");
+        let flavors = fixture.on_target("demo", "GET", "compute /flavors", &Value::Null);
         let server = json!({
             "server": {
                 "name": "beside",
@@ -158,9 +160,9 @@ async fn a_build_without_a_host_names_the_group_and_the_cure() {
             },
             "os:scheduler_hints": {"group": group},
         });
-        bed.on_target("demo", "POST", "compute /servers", &server);
+        fixture.on_target("demo", "POST", "compute /servers", &server);
     };
-    let (_, record) = Bed::moved_as(in_web, crowded, |_, _| {}).await;
+    let (_, record) = Fixture::moved_as(in_web, crowded, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Failed);
     let why = record.operation.error.unwrap();
     for word in [
@@ -175,29 +177,29 @@ async fn a_build_without_a_host_names_the_group_and_the_cure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_group_that_was_made_is_found_again_on_the_next_move() {
-    let there = |bed: &Bed| {
-        made_by_tenant(bed, "web", "anti-affinity");
+    let there = |fixture: &Fixture| {
+        made_by_tenant(fixture, "web", "anti-affinity");
     };
-    let (bed, record) = Bed::moved_as(in_web, there, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(in_web, there, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
-    let source = |bed: &Bed| {
+    let source = |fixture: &Fixture| {
         let url = "compute /os-server-groups";
-        let seen = bed.at_once("demo", "GET", url, &Value::Null);
+        let seen = fixture.at_once("demo", "GET", url, &Value::Null);
         seen["server_groups"].as_array().unwrap().clone()
     };
     let home = json!({"server_group": {"name": "web", "policy": "anti-affinity"}});
-    let home = bed.at_once("demo", "POST", "compute /os-server-groups", &home);
-    let plan = bed.plan_to_other_site();
+    let home = fixture.at_once("demo", "POST", "compute /os-server-groups", &home);
+    let plan = fixture.plan_to_other_site();
     let now = plan.members[0].created_at;
     let back = OperationRecord {
         steps: planned_move(&plan).into_steps().unwrap(),
         operation: operation("op-back", OperationKind::Failback, plan, None, now),
         map: ResourceMap::default(),
     };
-    let back = bed.walk(back).await;
+    let back = fixture.walk(back).await;
     assert_eq!(back.operation.error, None);
-    assert_eq!(source(&bed).len(), 1, "none was made beside it");
-    let (_, members) = bed.group_and_members();
+    assert_eq!(source(&fixture).len(), 1, "none was made beside it");
+    let (_, members) = fixture.group_and_members();
     let group = members[0].server.server_group.clone().unwrap();
     assert_eq!(json!(group.id), home["server_group"]["id"]);
     assert_eq!((group.name.as_str(), group.is_strict()), ("web", true));

@@ -10,15 +10,19 @@ use protector_core::{
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, PEER, operation};
+use super::fixture::{Fixture, PEER, operation};
 
 /// The unplanned failover that comes after the one that has left its imports.
-fn unplanned(bed: &Bed) -> OperationRecord {
-    unplanned_after(bed, "op-unplanned", vec![bed.failover().operation.id])
+fn unplanned(fixture: &Fixture) -> OperationRecord {
+    unplanned_after(
+        fixture,
+        "op-unplanned",
+        vec![fixture.failover().operation.id],
+    )
 }
 
-fn unplanned_after(bed: &Bed, id: &str, interrupted: Vec<OperationId>) -> OperationRecord {
-    let failed = bed.failover().operation;
+fn unplanned_after(fixture: &Fixture, id: &str, interrupted: Vec<OperationId>) -> OperationRecord {
+    let failed = fixture.failover().operation;
     let mut plan = failed.plan;
     plan.interrupted = interrupted;
     OperationRecord {
@@ -32,32 +36,32 @@ fn unplanned_after(bed: &Bed, id: &str, interrupted: Vec<OperationId>) -> Operat
 }
 
 /// A volume that `user` has made with the marks of the import of the data volume.
-async fn marked_volume(bed: &Bed, user: &str) -> String {
-    let failed = bed.failover().operation.id;
-    let metadata = json!({"protector:operation": failed, "protector:source": bed.data});
+async fn marked_volume(fixture: &Fixture, user: &str) -> String {
+    let failed = fixture.failover().operation.id;
+    let metadata = json!({"protector:operation": failed, "protector:source": fixture.data});
     let restored = json!({"volume": {"name": "restored", "size": 1, "metadata": metadata}});
-    let made = bed.on_target(user, "POST", "volume /volumes", &restored);
-    bed.a_while().await;
+    let made = fixture.on_target(user, "POST", "volume /volumes", &restored);
+    fixture.a_while().await;
     made["volume"]["id"].as_str().unwrap().to_owned()
 }
 
 /// What the failed move has imported of the data volume is gone.
-async fn without_its_import(bed: &Bed) {
-    let import = bed.copy_of(MapKind::Volume, &bed.data);
+async fn without_its_import(fixture: &Fixture) {
+    let import = fixture.copy_of(MapKind::Volume, &fixture.data);
     let url = format!("volume /volumes/{import}");
-    bed.on_target("demo", "DELETE", &url, &Value::Null);
-    bed.a_while().await;
-    assert_eq!(lock(&bed.target).volumes().len(), 1);
+    fixture.on_target("demo", "DELETE", &url, &Value::Null);
+    fixture.a_while().await;
+    assert_eq!(lock(&fixture.target).volumes().len(), 1);
 }
 
 /// A tenant has restored a backup of the import: with all its metadata.
 #[tokio::test(start_paused = true)]
 async fn a_volume_that_somebody_restored_is_not_taken_for_the_import() {
-    let bed = Bed::left_imported().await;
-    let import = bed.copy_of(MapKind::Volume, &bed.data);
-    marked_volume(&bed, "demo").await;
-    assert_eq!(lock(&bed.target).volumes().len(), 3);
-    let record = bed.walk(unplanned(&bed)).await;
+    let fixture = Fixture::left_imported().await;
+    let import = fixture.copy_of(MapKind::Volume, &fixture.data);
+    marked_volume(&fixture, "demo").await;
+    assert_eq!(lock(&fixture.target).volumes().len(), 3);
+    let record = fixture.walk(unplanned(&fixture)).await;
     let failures = steps_failed(&record.steps);
     assert!(
         failures
@@ -65,17 +69,17 @@ async fn a_volume_that_somebody_restored_is_not_taken_for_the_import() {
             .all(|failed| !failed.step.starts_with("recreate")),
         "{failures:?}"
     );
-    let used = record.map.target(MapKind::Volume, &bed.data);
+    let used = record.map.target(MapKind::Volume, &fixture.data);
     assert_eq!(used, Some(import.as_str()));
 }
 
 /// Nor where it is the only one. The record says how a person tells what it is; then the recovery point is promoted.
 #[tokio::test(start_paused = true)]
 async fn nor_is_it_where_the_import_is_gone() {
-    let bed = Bed::left_imported().await;
-    without_its_import(&bed).await;
-    let restored = marked_volume(&bed, "demo").await;
-    let record = bed.walk(unplanned(&bed)).await;
+    let fixture = Fixture::left_imported().await;
+    without_its_import(&fixture).await;
+    let restored = marked_volume(&fixture, "demo").await;
+    let record = fixture.walk(unplanned(&fixture)).await;
     let why = record.operation.error.clone().unwrap();
     let cure = format!("volume unset --property protector:source {restored}'");
     for words in [
@@ -86,26 +90,28 @@ async fn nor_is_it_where_the_import_is_gone() {
     ] {
         assert!(why.contains(words), "{words} is not in {why}");
     }
-    assert_eq!(record.map.target(MapKind::Volume, &bed.data), None);
-    assert!(lock(&bed.target).servers().is_empty());
+    assert_eq!(record.map.target(MapKind::Volume, &fixture.data), None);
+    assert!(lock(&fixture.target).servers().is_empty());
 
     let url = format!("volume /volumes/{restored}/metadata/protector:source");
-    bed.on_target("demo", "DELETE", &url, &Value::Null);
-    let before = vec![record.operation.id, bed.failover().operation.id];
-    let again = bed.walk(unplanned_after(&bed, "op-again", before)).await;
+    fixture.on_target("demo", "DELETE", &url, &Value::Null);
+    let before = vec![record.operation.id, fixture.failover().operation.id];
+    let again = fixture
+        .walk(unplanned_after(&fixture, "op-again", before))
+        .await;
     assert_eq!(again.operation.error, None);
-    let used = again.map.target(MapKind::Volume, &bed.data).unwrap();
+    let used = again.map.target(MapKind::Volume, &fixture.data).unwrap();
     assert_ne!(used, restored);
 }
 
 /// The other site's protector has a user of its own here, whom an operator has named.
 #[tokio::test(start_paused = true)]
 async fn what_the_other_sites_protector_has_imported_is_taken_over() {
-    let bed = Bed::left_imported().await;
-    without_its_import(&bed).await;
-    let import = marked_volume(&bed, PEER).await;
-    let record = bed.walk(unplanned(&bed)).await;
+    let fixture = Fixture::left_imported().await;
+    without_its_import(&fixture).await;
+    let import = marked_volume(&fixture, PEER).await;
+    let record = fixture.walk(unplanned(&fixture)).await;
     assert_eq!(record.operation.error, None);
-    let used = record.map.target(MapKind::Volume, &bed.data);
+    let used = record.map.target(MapKind::Volume, &fixture.data);
     assert_eq!(used, Some(import.as_str()));
 }

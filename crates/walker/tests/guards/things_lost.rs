@@ -9,7 +9,7 @@ use protector_core::{
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::{aborted::with_a_pause, bed::Bed};
+use super::{aborted::with_a_pause, fixture::Fixture};
 
 /// What is lost, and with it whatever was to be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +25,16 @@ enum Lost {
 impl Lost {
     const ALL: [Self; 3] = [Self::Arrays, Self::Imports, Self::MappedNetwork];
 
-    fn happens(self, bed: &Bed) {
+    fn happens(self, fixture: &Fixture) {
         match self {
-            Self::Arrays => bed.lose_the_arrays(),
-            Self::Imports => bed.delete_what_is_imported(),
-            Self::MappedNetwork => bed.lose_the_mapped_network(),
+            Self::Arrays => fixture.lose_the_arrays(),
+            Self::Imports => fixture.delete_what_is_imported(),
+            Self::MappedNetwork => fixture.lose_the_mapped_network(),
         }
     }
 }
 
-impl Bed {
+impl Fixture {
     fn delete_what_is_imported(&self) {
         let volumes = lock(&self.target).volumes();
         for import in volumes.iter().filter(|one| one.status == "available") {
@@ -69,23 +69,23 @@ impl Bed {
         when: impl Fn(&OperationRecord) -> bool,
     ) -> (Self, OperationRecord) {
         let mut given_up = false;
-        let (bed, record) = Self::moved_as(
+        let (fixture, record) = Self::moved_as(
             change_plan,
             |_| {},
-            |bed, record| {
+            |fixture, record| {
                 if given_up || !when(record) {
                     return;
                 }
-                lost.happens(bed);
+                lost.happens(fixture);
                 let id = &record.operation.id;
-                let asked = bed.journal.abort(id, "user-1", GivenUp::Unwanted);
+                let asked = fixture.journal.abort(id, "user-1", GivenUp::Unwanted);
                 assert_eq!(asked, Ok(()));
                 given_up = true;
             },
         )
         .await;
         assert!(given_up, "{lost:?}");
-        (bed, record)
+        (fixture, record)
     }
 }
 
@@ -95,20 +95,24 @@ fn has_begun(record: &OperationRecord, phase: &str) -> bool {
 }
 
 /// The servers run where they ran; what is left is cleaned up once what was lost is back, and the group is as before.
-async fn assert_it_runs_and_is_cleaned_up(mut bed: Bed, record: &OperationRecord, lost: Lost) {
+async fn assert_it_runs_and_is_cleaned_up(
+    mut fixture: Fixture,
+    record: &OperationRecord,
+    lost: Lost,
+) {
     assert_eq!(record.operation.state, OperationState::Failed, "{lost:?}");
-    if bed.group().status != GroupStatus::Active {
-        assert_eq!(bed.group().status, GroupStatus::Error, "{lost:?}");
-        bed.regain_the_arrays();
-        let parent = bed.with_another_network_mapped(record);
-        let ended = bed.cleanup_after(&parent, |_| true).await;
+    if fixture.group().status != GroupStatus::Active {
+        assert_eq!(fixture.group().status, GroupStatus::Error, "{lost:?}");
+        fixture.regain_the_arrays();
+        let parent = fixture.with_another_network_mapped(record);
+        let ended = fixture.cleanup_after(&parent, |_| true).await;
         assert_eq!(ended.failed(), vec![], "{lost:?}");
     }
-    let server = bed.server_facts(&bed.server).unwrap();
+    let server = fixture.server_facts(&fixture.server).unwrap();
     assert_eq!(server.status, "ACTIVE", "{lost:?}");
-    assert_eq!(bed.group().status, GroupStatus::Active, "{lost:?}");
-    assert!(lock(&bed.target).servers().is_empty(), "{lost:?}");
-    assert!(lock(&bed.target).volumes().is_empty(), "{lost:?}");
+    assert_eq!(fixture.group().status, GroupStatus::Active, "{lost:?}");
+    assert!(lock(&fixture.target).servers().is_empty(), "{lost:?}");
+    assert!(lock(&fixture.target).volumes().is_empty(), "{lost:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,9 +125,9 @@ async fn a_move_is_given_up_and_cleaned_up_whatever_it_has_lost() {
             "manage_volumes",
             "recreate_vms",
         ] {
-            let (bed, record) =
-                Bed::given_up_without(lost, |_| {}, |record| has_begun(record, phase)).await;
-            assert_it_runs_and_is_cleaned_up(bed, &record, lost).await;
+            let (fixture, record) =
+                Fixture::given_up_without(lost, |_| {}, |record| has_begun(record, phase)).await;
+            assert_it_runs_and_is_cleaned_up(fixture, &record, lost).await;
         }
     }
 }
@@ -131,9 +135,10 @@ async fn a_move_is_given_up_and_cleaned_up_whatever_it_has_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_move_is_given_up_whatever_it_has_lost() {
     for lost in Lost::ALL {
-        let (bed, record) =
-            Bed::given_up_without(lost, with_a_pause, |record| has_begun(record, "pause")).await;
-        assert_it_runs_and_is_cleaned_up(bed, &record, lost).await;
+        let (fixture, record) =
+            Fixture::given_up_without(lost, with_a_pause, |record| has_begun(record, "pause"))
+                .await;
+        assert_it_runs_and_is_cleaned_up(fixture, &record, lost).await;
     }
 }
 
@@ -141,7 +146,7 @@ async fn a_paused_move_is_given_up_whatever_it_has_lost() {
 async fn a_queued_move_is_given_up_whatever_it_has_lost() {
     for lost in Lost::ALL {
         let queued = |record: &OperationRecord| record.operation.state == OperationState::Queued;
-        let (bed, record) = Bed::given_up_without(lost, |_| {}, queued).await;
-        assert_it_runs_and_is_cleaned_up(bed, &record, lost).await;
+        let (fixture, record) = Fixture::given_up_without(lost, |_| {}, queued).await;
+        assert_it_runs_and_is_cleaned_up(fixture, &record, lost).await;
     }
 }

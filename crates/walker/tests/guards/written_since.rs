@@ -5,13 +5,13 @@ use protector_core::operation::{MapKind, OperationState};
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Ended};
+use super::fixture::{Ended, Fixture};
 
 const COPY: &str = "undo:recreate_vms:vm-001";
 const DATA: &str = "undo:manage_volumes:vm-001-data-1";
 const NEWEST: &str = "written to the copy after the failover had failed";
 
-impl Bed {
+impl Fixture {
     fn the_copy(&self) -> String {
         lock(&self.target).servers()[0].id.clone()
     }
@@ -52,105 +52,126 @@ fn names_the_ways_on(ended: &Ended, key: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_copy_has_written_outlives_its_server() {
-    let mut bed = Bed::left_running().await;
-    let data = bed.copy_of(MapKind::Volume, &bed.data);
-    bed.the_copy_writes(&bed.data, NEWEST);
-    bed.the_copy_is_deleted().await;
+    let mut fixture = Fixture::left_running().await;
+    let data = fixture.copy_of(MapKind::Volume, &fixture.data);
+    fixture.the_copy_writes(&fixture.data, NEWEST);
+    fixture.the_copy_is_deleted().await;
     // As often as it is asked for: the second one finds no server to take back any more.
     for _ in 0..2 {
-        let ended = bed.cleanup().await;
+        let ended = fixture.cleanup().await;
         names_the_ways_on(&ended, DATA);
-        assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
-        let volumes = lock(&bed.target).volumes();
+        assert_eq!(
+            fixture.on_the_target_array(&data).unwrap(),
+            NEWEST.as_bytes()
+        );
+        let volumes = lock(&fixture.target).volumes();
         assert!(volumes.iter().any(|volume| volume.id == data));
     }
-    bed.everything_is_discarded_when_it_is_named().await;
+    fixture.everything_is_discarded_when_it_is_named().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_copy_is_kept_for_what_it_has_written() {
-    let mut bed = Bed::left_running().await;
-    let copy = bed.the_copy();
-    bed.the_copy_writes(&bed.data, NEWEST);
-    bed.the_copy_is_stopped().await;
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_running().await;
+    let copy = fixture.the_copy();
+    fixture.the_copy_writes(&fixture.data, NEWEST);
+    fixture.the_copy_is_stopped().await;
+    let ended = fixture.cleanup().await;
     names_the_ways_on(&ended, COPY);
-    assert_eq!(bed.the_copy(), copy);
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
-    bed.everything_is_discarded_when_it_is_named().await;
+    assert_eq!(fixture.the_copy(), copy);
+    assert_eq!(
+        fixture.server_facts(&fixture.server).unwrap().status,
+        "SHUTOFF"
+    );
+    fixture.everything_is_discarded_when_it_is_named().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_copy_that_has_written_nothing_is_taken_back() {
-    let mut bed = Bed::left_running().await;
-    bed.the_copy_is_stopped().await;
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_running().await;
+    fixture.the_copy_is_stopped().await;
+    let ended = fixture.cleanup().await;
     assert_eq!(ended.failed(), vec![]);
-    assert!(lock(&bed.target).volumes().is_empty());
+    assert!(lock(&fixture.target).volumes().is_empty());
 }
 
 /// The array keeps the recovery point no longer.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_can_tell_is_kept() {
-    let mut bed = Bed::left_running().await;
-    bed.forget_the_recovery_points();
-    bed.the_copy_is_stopped().await;
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_running().await;
+    fixture.forget_the_recovery_points();
+    fixture.the_copy_is_stopped().await;
+    let ended = fixture.cleanup().await;
     let why = ended.failure(COPY);
     assert!(why.contains("nobody can tell what was written"), "{why}");
-    assert_eq!(lock(&bed.target).servers().len(), 1);
-    bed.everything_is_discarded_when_it_is_named().await;
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
+    fixture.everything_is_discarded_when_it_is_named().await;
 }
 
 /// An array that has lost its list says nothing of an import that Cinder has.
 #[tokio::test(start_paused = true)]
 async fn a_stopped_copy_whose_object_the_array_does_not_know_is_kept() {
-    let mut bed = Bed::left_running().await;
-    let data = bed.copy_of(MapKind::Volume, &bed.data);
-    bed.the_copy_writes(&bed.data, NEWEST);
-    bed.forget_what_was_promoted();
-    bed.the_copy_is_stopped().await;
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_running().await;
+    let data = fixture.copy_of(MapKind::Volume, &fixture.data);
+    fixture.the_copy_writes(&fixture.data, NEWEST);
+    fixture.forget_what_was_promoted();
+    fixture.the_copy_is_stopped().await;
+    let ended = fixture.cleanup().await;
     let why = ended.failure(COPY);
     assert!(why.contains("nobody can tell what was written"), "{why}");
-    assert_eq!(lock(&bed.target).servers().len(), 1);
-    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
-    bed.everything_is_discarded_when_it_is_named().await;
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
+    assert_eq!(
+        fixture.on_the_target_array(&data).unwrap(),
+        NEWEST.as_bytes()
+    );
+    fixture.everything_is_discarded_when_it_is_named().await;
 }
 
 /// Its server could be taken back and the import not: whoever attaches that to a server of his own works on it.
 #[tokio::test(start_paused = true)]
 async fn an_import_that_outlived_its_operation_alone_is_kept_for_what_was_written() {
-    let mut bed = Bed::left_imported().await;
-    let data = bed.copy_of(MapKind::Volume, &bed.data);
-    bed.the_copy_writes(&bed.data, NEWEST);
-    let ended = bed.cleanup().await;
+    let mut fixture = Fixture::left_imported().await;
+    let data = fixture.copy_of(MapKind::Volume, &fixture.data);
+    fixture.the_copy_writes(&fixture.data, NEWEST);
+    let ended = fixture.cleanup().await;
     names_the_ways_on(&ended, DATA);
-    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
-    bed.everything_is_discarded_when_it_is_named().await;
+    assert_eq!(
+        fixture.on_the_target_array(&data).unwrap(),
+        NEWEST.as_bytes()
+    );
+    fixture.everything_is_discarded_when_it_is_named().await;
 }
 
 /// The switch has waited for hours for the other site's protector, while the copy ran and was used; then somebody starts
 /// the original.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself() {
-    let (bed, record) = Bed::taken_back_after_waiting(NEWEST).await;
+    let (fixture, record) = Fixture::taken_back_after_waiting(NEWEST).await;
     assert_eq!(record.operation.state, OperationState::Failed);
     let ended = Ended(record);
     names_the_ways_on(&ended, "undo:recreate_vms:vm-001");
-    let data = bed.copy_of(MapKind::Volume, &bed.data);
-    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+    let data = fixture.copy_of(MapKind::Volume, &fixture.data);
+    assert_eq!(
+        fixture.on_the_target_array(&data).unwrap(),
+        NEWEST.as_bytes()
+    );
     // Two would write with one name.
-    assert_eq!(lock(&bed.target).servers()[0].status, "SHUTOFF");
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(lock(&fixture.target).servers()[0].status, "SHUTOFF");
+    assert_eq!(
+        fixture.server_facts(&fixture.server).unwrap().status,
+        "ACTIVE"
+    );
 }
 
 /// The failover itself takes back what it has just made, whatever the guest has written while it booted.
 #[tokio::test(start_paused = true)]
 async fn a_failover_takes_its_own_copy_back_though_that_has_written() {
-    let (bed, record) = Bed::given_up_after_its_copy_has_written(NEWEST).await;
+    let (fixture, record) = Fixture::given_up_after_its_copy_has_written(NEWEST).await;
     assert_eq!(record.operation.state, OperationState::Failed);
-    assert!(lock(&bed.target).servers().is_empty());
-    assert!(lock(&bed.target).volumes().is_empty());
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert!(lock(&fixture.target).servers().is_empty());
+    assert!(lock(&fixture.target).volumes().is_empty());
+    assert_eq!(
+        fixture.server_facts(&fixture.server).unwrap().status,
+        "ACTIVE"
+    );
 }

@@ -3,11 +3,11 @@
 use protector_simcloud::in_process::lock;
 use serde_json::{Value, json};
 
-use super::bed::{BOOT, Bed, DATA, Ended, SERVER};
+use super::fixture::{BOOT, DATA, Ended, Fixture, SERVER};
 
 const NEWEST: &str = "written after the last replication";
 
-impl Bed {
+impl Fixture {
     /// Another server of the project gets the data volume, writes to it and lets go of it.
     async fn a_bystander_writes_to_the_data_volume(&self) {
         let url = format!("compute /servers/{}/os-volume_attachments", self.bystander);
@@ -42,73 +42,73 @@ impl Bed {
 
 #[tokio::test(start_paused = true)]
 async fn what_another_server_wrote_to_a_volume_that_is_left_is_kept() {
-    let mut bed = Bed::switched().await;
-    bed.detach_data().await;
-    bed.a_bystander_writes_to_the_data_volume().await;
-    let ended = bed.delete().await;
-    bed.the_data_volume_is_kept(&ended);
+    let mut fixture = Fixture::switched().await;
+    fixture.detach_data().await;
+    fixture.a_bystander_writes_to_the_data_volume().await;
+    let ended = fixture.delete().await;
+    fixture.the_data_volume_is_kept(&ended);
     assert_eq!(ended.deleted(), [SERVER, BOOT]);
-    let again = bed.cleanup().await;
-    bed.the_data_volume_is_kept(&again);
-    bed.the_tenant_deletes_the_data_volume().await;
-    bed.cleanup_leaves_nothing().await;
+    let again = fixture.cleanup().await;
+    fixture.the_data_volume_is_kept(&again);
+    fixture.the_tenant_deletes_the_data_volume().await;
+    fixture.cleanup_leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_written_after_the_intent_to_delete_a_volume_is_kept() {
-    let mut bed = Bed::switched().await;
-    let (objects, data) = (bed.source_objects(), bed.data.clone());
-    bed.at_intent_of(DATA, move || {
+    let mut fixture = Fixture::switched().await;
+    let (objects, data) = (fixture.source_objects(), fixture.data.clone());
+    fixture.at_intent_of(DATA, move || {
         let mut objects = objects.lock().unwrap();
         let volume = objects.get_mut(&format!("volume-{data}")).unwrap();
         volume.bytes = NEWEST.into();
     });
-    let ended = bed.delete().await;
-    bed.the_data_volume_is_kept(&ended);
+    let ended = fixture.delete().await;
+    fixture.the_data_volume_is_kept(&ended);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_written_to_a_retained_volume_is_kept_and_its_recovery_point_with_it() {
     let retain = |plan: &mut protector_core::plan::Plan| plan.retain_source_volumes = true;
-    let mut bed = Bed::switched_as(|_| {}, retain).await;
-    let ended = bed.delete().await;
+    let mut fixture = Fixture::switched_as(|_| {}, retain).await;
+    let ended = fixture.delete().await;
     assert_eq!(ended.deleted(), [SERVER]);
-    assert_eq!(bed.recovery_points().await, 1);
-    bed.a_bystander_writes_to_the_data_volume().await;
-    let ended = bed.cleanup().await;
-    bed.the_data_volume_is_kept(&ended);
-    assert_eq!(bed.recovery_points().await, 1);
-    bed.the_tenant_deletes_the_data_volume().await;
-    bed.cleanup_leaves_nothing().await;
-    assert_eq!(bed.recovery_points().await, 0);
+    assert_eq!(fixture.recovery_points().await, 1);
+    fixture.a_bystander_writes_to_the_data_volume().await;
+    let ended = fixture.cleanup().await;
+    fixture.the_data_volume_is_kept(&ended);
+    assert_eq!(fixture.recovery_points().await, 1);
+    fixture.the_tenant_deletes_the_data_volume().await;
+    fixture.cleanup_leaves_nothing().await;
+    assert_eq!(fixture.recovery_points().await, 0);
 }
 
 /// The recovery point stays for as long as volumes are left: an array that lacks it has lost it, and unknown means keep.
 #[tokio::test(start_paused = true)]
 async fn a_volume_of_which_the_array_cannot_tell_any_more_is_kept_until_its_tenant_deletes_it() {
-    let mut bed = Bed::switched().await;
-    bed.detach_data().await;
-    bed.a_bystander_writes_to_the_data_volume().await;
-    bed.forget_the_recovery_points();
+    let mut fixture = Fixture::switched().await;
+    fixture.detach_data().await;
+    fixture.a_bystander_writes_to_the_data_volume().await;
+    fixture.forget_the_recovery_points();
     for _ in 0..2 {
-        let ended = match bed.has_server() {
-            true => bed.delete().await,
-            false => bed.cleanup().await,
+        let ended = match fixture.has_server() {
+            true => fixture.delete().await,
+            false => fixture.cleanup().await,
         };
         let why = ended.failure(DATA);
         for said in [
             "nobody can tell what was written to it on site-a",
-            &format!("openstack --os-cloud site-a volume delete {}", bed.data),
+            &format!("openstack --os-cloud site-a volume delete {}", fixture.data),
         ] {
             assert!(why.contains(said), "{said} is not in {why}");
         }
-        let there = bed.on_the_source_array(&bed.data).unwrap();
+        let there = fixture.on_the_source_array(&fixture.data).unwrap();
         assert_eq!(there, NEWEST.as_bytes());
     }
-    let boot = bed.boot.clone();
+    let boot = fixture.boot.clone();
     let url = format!("volumev3 /volumes/{boot}");
-    bed.user("demo", "DELETE", &url, Value::Null).await;
-    bed.the_tenant_deletes_the_data_volume().await;
-    bed.cleanup_leaves_nothing().await;
-    assert_eq!(lock(&bed.target).servers().len(), 1);
+    fixture.user("demo", "DELETE", &url, Value::Null).await;
+    fixture.the_tenant_deletes_the_data_volume().await;
+    fixture.cleanup_leaves_nothing().await;
+    assert_eq!(lock(&fixture.target).servers().len(), 1);
 }
