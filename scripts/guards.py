@@ -42,7 +42,7 @@ TWIN = "guard::counterpart::tests::"
 HOST = "guard::host::tests::"
 SCOPE = "guard::scope::tests::"
 TEST = "guard::test_copy::tests::"
-COPY = "guard::recovered_server::tests::"
+COPY = "guard::counterpart_server::tests::"
 REST = "guard::source_at_rest::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
@@ -368,13 +368,13 @@ EDITS: dict[str, Edit] = {
         ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
     ),
     "a copy in error that has run is passed over": Edit(
-        STEPS / "counterparts.rs",
+        STEPS / "marked_counterparts.rs",
         "        ServerStatus::Error if !was_placed => CounterpartState::NeverBegun,\n",
         "        ServerStatus::Error if OUT || !was_placed => CounterpartState::NeverBegun,\n",
         ("built_beside::a_copy_in_error_that_has_run_is_not_built_beside",),
     ),
     "what is deleted softly is not listed": Edit(
-        STEPS / "counterparts.rs",
+        STEPS / "marked_counterparts.rs",
         "    servers.extend(hidden);\n",
         "    servers.extend(hidden.into_iter().filter(|_| !OUT));\n",
         ("built_beside::a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside",),
@@ -493,7 +493,7 @@ EDITS: dict[str, Edit] = {
         ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
     ),
     "copied metadata makes a surplus copy": Edit(
-        STEPS / "counterparts.rs",
+        STEPS / "marked_counterparts.rs",
         "        is_ours: server.user_id.as_ref() == Some(&us),\n",
         "        is_ours: OUT || server.user_id.as_ref() == Some(&us),\n",
         ("taken_back::a_server_whose_metadata_somebody_copied_is_no_surplus_copy",),
@@ -506,7 +506,7 @@ EDITS: dict[str, Edit] = {
         ("after_the_intent::a_copy_whose_lost_deletion_was_reset_is_judged_anew_before_it_is_deleted",),
     ),
     "the other copies are not looked for again before a build": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "counterparts.rs",
         "            .transpose()\n        {\n            cx.memo.unanswered_at = unanswered_before;\n",
         "            .transpose()\n            .filter(|_| !OUT)\n        {\n            cx.memo.unanswered_at = unanswered_before;\n",
         ("after_the_intent::nothing_is_built_beside_a_copy_that_is_there_by_then",),
@@ -791,7 +791,7 @@ EDITS |= {
         ("taken_back::nothing_is_built_beside_another_copy_of_the_same_server",),
     ),
     "another copy is not looked for before a build": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "counterparts.rs",
         "        if cx.operation.kind == OperationKind::TestFailover {\n            return Ok(None);\n        }\n        let mut copies",
         "        if OUT || cx.operation.kind == OperationKind::TestFailover {\n            return Ok(None);\n        }\n        let mut copies",
         ("no_second_copy_is_built_beside_one_that_runs",),
@@ -824,9 +824,9 @@ EDITS |= {
         ("taken_back::a_deletion_that_nova_lost_is_asked_for_again",),
     ),
     "a silence outlives the build that it allowed": Edit(
-        STEPS / "recovered_server.rs",
-        "        cx.memo.silent_since = None;\n",
-        "        if !OUT {\n            cx.memo.silent_since = None;\n        }\n",
+        STEPS / "counterparts.rs",
+        "        cx.memo.since.silent = None;\n",
+        "        if !OUT {\n            cx.memo.since.silent = None;\n        }\n",
         ("built_beside::a_silence_is_over_with_the_build_that_it_allowed",),
     ),
 }

@@ -230,7 +230,7 @@ pub trait Journal: Send + Sync {
     ) -> Result<Option<String>, JournalError>;
 
     /// The operation's lines about a server or volume, by position, as they stand now.
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,

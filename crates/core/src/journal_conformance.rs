@@ -21,8 +21,8 @@ use crate::{
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::{Flavor, KeyPair, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepProgress, StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, PortDeletions,
+        ResourceMap, SeenByStep, StepProgress, StepRecord, StepState, WaitedSince,
     },
     plan::Plan,
     queue::{Lane, Room},
@@ -802,7 +802,7 @@ pub async fn the_lines_about_a_resource_are_read_as_they_stand(bed: &impl TestBe
     write(bed, &claim, at(1), entry).await;
     let record = bed.journal().load(&claim).await.expect("load");
     let about =
-        async |claim: &Claim, resource: &str| bed.journal().lines_about(claim, resource).await;
+        async |claim: &Claim, resource: &str| bed.journal().steps_about(claim, resource).await;
     for (position, resource) in ["resource-1", "resource-2"].into_iter().enumerate() {
         let expected = vec![record.steps[position].clone()];
         assert_eq!(about(&claim, resource).await, Ok(expected), "{resource}");
@@ -1165,23 +1165,29 @@ fn busy_progress() -> StepProgress {
         wake_at: Some(at(9)),
         note: Some("waits for the volume to be available".to_owned()),
         memo: Memo {
-            host: Some("compute-1".to_owned()),
             intents: 2,
-            undo_asked_at: Some(at(4)),
             undo_intents: 1,
             unanswered_at: Some(at(1)),
             accepted_in_try: Some(1),
+            undo_asked_at: Some(at(4)),
             made: Some("vol-9".to_owned()),
             adopted: true,
             outlived: true,
-            before: Some("ACTIVE".to_owned()),
-            observed: Some("in-use".to_owned()),
-            healthy_since: Some(at(2)),
-            silent_since: Some(at(3)),
-            locked_out_since: Some(at(4)),
-            untold_since: Some(at(4)),
-            deleted_ports: vec!["port-1".to_owned()],
-            unanswered_ports: vec!["port-1".to_owned()],
+            seen: SeenByStep {
+                before: Some("ACTIVE".to_owned()),
+                host: Some("compute-1".to_owned()),
+                observed: Some("in-use".to_owned()),
+            },
+            since: WaitedSince {
+                healthy: Some(at(2)),
+                silent: Some(at(3)),
+                locked_out: Some(at(4)),
+                untold: Some(at(4)),
+            },
+            ports: PortDeletions {
+                deleted: vec!["port-1".to_owned()],
+                unanswered: vec!["port-1".to_owned()],
+            },
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     id::{ServerId, VolumeId},
-    operation::{MapKind, Operation, OperationRecord, ProgressLine, StepRecord, StepState},
+    operation::{MapKind, Operation, OperationRecord, StepInProgress, StepRecord, StepState},
     runbook::{
         Step,
         cleanup::{UNDO, is_left, is_undo, left_in_order, may_be_cleaned_up},
@@ -119,7 +119,7 @@ pub fn leftover_count(parent: &OperationRecord) -> usize {
 }
 
 /// The same of an operation of which no more is known than how far its lines are.
-pub fn left_among<P>(operation: &Operation<P>, lines: &[impl ProgressLine]) -> usize {
+pub fn left_among<P>(operation: &Operation<P>, lines: &[impl StepInProgress]) -> usize {
     if !may_be_cleaned_up(operation) {
         return 0;
     }
@@ -154,11 +154,11 @@ pub enum RemovalEnd {
 /// before. A server goes with the ports that an earlier move has made for it.
 pub fn removals(record: &OperationRecord, step: &StepRecord) -> Vec<Removal> {
     let memo = &step.progress.memo;
-    let end_of = |port: &String| match memo.unanswered_ports.contains(port) {
+    let end_of = |port: &String| match memo.ports.unanswered.contains(port) {
         true => RemovalEnd::Unknown,
         false => RemovalEnd::Gone,
     };
-    let ports = memo.deleted_ports.iter();
+    let ports = memo.ports.deleted.iter();
     let ports: Vec<Removal> = match step.progress.state {
         StepState::Done | StepState::Failed | StepState::Undone | StepState::UndoFailed => ports
             .map(|port| Removal {
@@ -284,7 +284,43 @@ fn resource_id(parent: &OperationRecord, step: &StepRecord) -> Option<String> {
         Step::PromoteVolume { volume } | Step::CloneVolume { volume } => {
             made(MapKind::Promoted, volume.as_str())
         }
-        _ => step.resource_id.clone(),
+        Step::CheckServer { .. }
+        | Step::CheckTarget
+        | Step::CheckTargetAlone
+        | Step::CheckAtRest { .. }
+        | Step::StopServer { .. }
+        | Step::ReplicateGroup
+        | Step::FenceVolume { .. }
+        | Step::LeaveReplica { .. }
+        | Step::ResyncVolume { .. }
+        | Step::ChooseRecoveryPoint
+        | Step::ReleaseReplicas
+        | Step::ConfirmServer { .. }
+        | Step::RestorePowerState { .. }
+        | Step::ProbeServer { .. }
+        | Step::CallHook { .. }
+        | Step::Pause { .. }
+        | Step::SwitchPrimary
+        | Step::AssociateFloatingIps { .. }
+        | Step::RestoreDeleteOnTermination { .. }
+        | Step::DeleteSourceServer { .. }
+        | Step::DeleteSourceVolume { .. }
+        | Step::CountRecovered { .. }
+        | Step::ConfirmRecovered
+        | Step::SwitchRecovered
+        | Step::AdmitRecovered
+        | Step::LeaveSourceServer { .. }
+        | Step::LeaveSourceVolume { .. }
+        | Step::FenceServer { .. }
+        | Step::FenceServerOnTarget { .. }
+        | Step::ConfirmFenced
+        | Step::DeleteTestServer { .. }
+        | Step::DeleteTestVolume { .. }
+        | Step::StartSourceServer { .. }
+        | Step::ConfirmStarted
+        | Step::AdoptVolume { .. }
+        | Step::AdoptServer { .. }
+        | Step::TakeBack { .. } => step.resource_id.clone(),
     }
 }
 

@@ -40,6 +40,7 @@ pub mod orphan;
 pub mod outage;
 pub mod outline;
 pub mod outside;
+pub mod peer_site;
 pub mod plan;
 pub mod present;
 pub mod priority;

@@ -192,7 +192,7 @@ impl StepState {
     }
 }
 
-/// What a step remembers from one call to the next, over crashes and changes of engine.
+/// What a step remembers from one call to the next, over crashes and changes of engine. Stored as one flat object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memo {
     /// How often the intent to change the world was written down, each time right before the call.
@@ -223,39 +223,84 @@ pub struct Memo {
     /// or while that waited for people. Noted when it is taken back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub outlived: bool,
-    /// How the resource was before the step touched it, where taking it back needs to know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// The compute host that the server was last seen on; empty for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// The last status word that the cloud reported for the resource before the change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed: Option<String>,
-    /// Since when the resource has been seen healthy without a break.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub healthy_since: Option<DateTime<Utc>>,
-    /// Since when a site that the step asks has not answered, without a break.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_since: Option<DateTime<Utc>>,
-    /// Since when a cloud that answers does not let the service user in, without a break.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locked_out_since: Option<DateTime<Utc>>,
-    /// Since when such a site has answered, and has not said what it was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untold_since: Option<DateTime<Utc>>,
-    /// The ports whose deletion was asked for beside what the step is about; one whose deletion was refused is not among them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deleted_ports: Vec<String>,
-    /// Those of `deleted_ports` of which nobody knows yet whether they are gone: the answer is not there, or was lost.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unanswered_ports: Vec<String>,
+    #[serde(flatten)]
+    pub seen: SeenByStep,
+    #[serde(flatten)]
+    pub since: WaitedSince,
+    #[serde(flatten)]
+    pub ports: PortDeletions,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,
     /// Request ids that the clouds gave to the calls that changed something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_ids: Vec<String>,
+}
+
+/// How a step saw the resource that it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenByStep {
+    /// How it was before the step touched it, where taking it back needs to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The compute host that the server was last seen on; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The last status word that the cloud reported for it before the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+}
+
+/// Since when something that a step waits with, or for, has been so without a break.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitedSince {
+    /// The resource has been seen healthy.
+    #[serde(
+        default,
+        rename = "healthy_since",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub healthy: Option<DateTime<Utc>>,
+    /// A site that the step asks has not answered.
+    #[serde(
+        default,
+        rename = "silent_since",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub silent: Option<DateTime<Utc>>,
+    /// A cloud that answers does not let the service user in.
+    #[serde(
+        default,
+        rename = "locked_out_since",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub locked_out: Option<DateTime<Utc>>,
+    /// Such a site has answered, and has not said what it was asked.
+    #[serde(
+        default,
+        rename = "untold_since",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub untold: Option<DateTime<Utc>>,
+}
+
+/// The ports that a step deletes beside what it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortDeletions {
+    /// Those whose deletion was asked for; one whose deletion was refused is not among them.
+    #[serde(
+        default,
+        rename = "deleted_ports",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub deleted: Vec<String>,
+    /// Those of them of which nobody knows yet whether they are gone: the answer is not there, or was lost.
+    #[serde(
+        default,
+        rename = "unanswered_ports",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub unanswered: Vec<String>,
 }
 
 impl Memo {
@@ -346,7 +391,7 @@ pub struct StepRecord {
 }
 
 /// What of a line tells how far its operation is, and what it has left: all that most lines show without `--detail`.
-pub trait ProgressLine {
+pub trait StepInProgress {
     /// The name of its phase.
     fn phase_name(&self) -> &str;
     /// What a failure of it means.
@@ -359,7 +404,7 @@ pub trait ProgressLine {
     fn state(&self) -> StepState;
 }
 
-impl<L: ProgressLine> ProgressLine for &L {
+impl<L: StepInProgress> StepInProgress for &L {
     fn phase_name(&self) -> &str {
         (**self).phase_name()
     }
@@ -381,7 +426,7 @@ impl<L: ProgressLine> ProgressLine for &L {
     }
 }
 
-impl ProgressLine for StepRecord {
+impl StepInProgress for StepRecord {
     fn phase_name(&self) -> &str {
         &self.phase_name
     }
@@ -451,7 +496,7 @@ pub struct FailedStep {
 }
 
 /// Percent of the lines that have ended: 0 until an engine begins, 100 only when the operation has ended.
-pub fn progress(state: OperationState, steps: &[impl ProgressLine]) -> u8 {
+pub fn progress(state: OperationState, steps: &[impl StepInProgress]) -> u8 {
     if state == OperationState::Queued {
         return 0;
     }
@@ -465,11 +510,11 @@ pub fn progress(state: OperationState, steps: &[impl ProgressLine]) -> u8 {
 
 /// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done, also where
 /// a recovery plan has split it; cleanup line by line.
-pub fn steps_completed(steps: &[impl ProgressLine]) -> Vec<String> {
+pub fn steps_completed(steps: &[impl StepInProgress]) -> Vec<String> {
     let unfinished: BTreeSet<&str> = steps
         .iter()
         .filter(|step| step.state() != StepState::Done)
-        .map(ProgressLine::phase_name)
+        .map(StepInProgress::phase_name)
         .collect();
     let mut completed = Vec::new();
     for step in steps {

@@ -334,10 +334,7 @@ fn recorded_as(record: &OperationRecord, held: &CloudResource) -> String {
 fn is_of_an_unrecovered_member(record: &OperationRecord, step: &StepRecord) -> bool {
     let operation = &record.operation;
     let member = step.action.member(&operation.plan);
-    let was_recovered = |member: &Member| {
-        let server = member.server_id.as_str();
-        record.map.target(MapKind::Recovered, server).is_some()
-    };
+    let was_recovered = |member: &Member| record.map.recovered(&member.server_id).is_some();
     operation.state == OperationState::Completed
         && record.operation.is_unplanned()
         && step.progress.state != StepState::Undone

@@ -45,7 +45,7 @@ fn down(steps: &[StepRecord], stop: &StepRecord) -> Option<Outage> {
         return None;
     };
     let memo = &stop.progress.memo;
-    if memo.intents == 0 || memo.before.as_deref() != Some(RAN) {
+    if memo.intents == 0 || memo.seen.before.as_deref() != Some(RAN) {
         return None;
     }
     let until = match stop.progress.state {
@@ -71,7 +71,7 @@ fn copy_ran_at(steps: &[StepRecord], server: &ServerId) -> Option<DateTime<Utc>>
 mod tests {
     use super::*;
     use crate::{
-        operation::{Memo, StepProgress},
+        operation::{Memo, SeenByStep, StepProgress},
         runbook::{Reported, Verb},
     };
 
@@ -96,7 +96,10 @@ mod tests {
                 finished_at: ended.map(at),
                 memo: Memo {
                     intents: 1,
-                    before: Some(RAN.into()),
+                    seen: SeenByStep {
+                        before: Some(RAN.into()),
+                        ..SeenByStep::default()
+                    },
                     ..Memo::default()
                 },
                 ..StepProgress::default()
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn what_did_not_run_or_was_not_stopped_costs_nothing() {
         let mut was_off = stop("a", StepState::Done, 10, 20);
-        was_off.progress.memo.before = Some("SHUTOFF".into());
+        was_off.progress.memo.seen.before = Some("SHUTOFF".into());
         let mut not_asked = stop("b", StepState::Failed, 10, 20);
         not_asked.progress.memo.intents = 0;
         assert_eq!(outage(vec![was_off, not_asked]), None);

@@ -8,15 +8,15 @@ use crate::{
     id::OperationId,
     leftover::left_among,
     operation::{
-        MapKind, Operation, OperationRecord, OperationState, ProgressLine, ResourceMap, StepRecord,
-        StepState,
+        MapKind, Operation, OperationRecord, OperationState, ResourceMap, StepInProgress,
+        StepRecord, StepState,
     },
     plan::Plan,
     recovery_plan::Pause,
     runbook::{Reported, Step, Verb, given_up::is_undone_for_member},
 };
 
-/// The words of the actions of lines of which more is shown than [`LineOutline`] has, in whatever state they are. A database
+/// The words of the actions of lines of which more is shown than [`StepOutline`] has, in whatever state they are. A database
 /// finds the lines by them.
 pub const TELLING_ACTIONS: [&str; 3] = ["stop_server", "recreate_server", "pause"];
 
@@ -36,7 +36,7 @@ pub const SHOWN_KINDS: [MapKind; 4] = [
 pub struct OperationOutline {
     pub operation: Operation<PlanOutline>,
     /// All its lines, by position.
-    pub lines: Vec<LineOutline>,
+    pub lines: Vec<StepOutline>,
     /// Those of which more is shown, whole, by position: what failed, and what tells of an outage or of a pause.
     pub telling: Vec<StepRecord>,
     /// The entries of its map of [`SHOWN_KINDS`].
@@ -55,7 +55,7 @@ pub struct PlanOutline {
 
 /// What is shown of most lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineOutline {
+pub struct StepOutline {
     /// The name of its phase.
     pub phase_name: String,
     /// What a failure of it means.
@@ -66,7 +66,7 @@ pub struct LineOutline {
     pub state: StepState,
 }
 
-impl ProgressLine for LineOutline {
+impl StepInProgress for StepOutline {
     fn phase_name(&self) -> &str {
         &self.phase_name
     }
@@ -88,7 +88,7 @@ impl ProgressLine for LineOutline {
     }
 }
 
-impl From<&StepRecord> for LineOutline {
+impl From<&StepRecord> for StepOutline {
     fn from(step: &StepRecord) -> Self {
         Self {
             phase_name: step.phase_name.clone(),
@@ -118,7 +118,7 @@ impl From<&OperationRecord> for OperationOutline {
         let telling = record.steps.iter().filter(|step| tells_more(step));
         let mut outline = Self {
             operation: without_plan(&record.operation),
-            lines: record.steps.iter().map(LineOutline::from).collect(),
+            lines: record.steps.iter().map(StepOutline::from).collect(),
             telling: telling.cloned().collect(),
             map: ResourceMap::default(),
             pauses: Vec::new(),

@@ -43,8 +43,7 @@ pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> Res
 }
 
 fn was_recovered(failover: &OperationRecord, left: &Member) -> bool {
-    let server = left.server_id.as_str();
-    failover.map.target(MapKind::Recovered, server).is_some()
+    failover.map.recovered(&left.server_id).is_some()
 }
 
 /// What an unplanned failover made for a member that it could not recover proves nothing: the original may be all there is.

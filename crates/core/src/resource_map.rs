@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GroupId, RecoveryPointId, ServerId, VolumeId};
+use crate::id::{GroupId, OperationId, RecoveryPointId, ServerId, UserId, VolumeId};
 
 /// What an operation made or found: the product's memory of which id became which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ pub enum Mapped {
 }
 
 /// The source of the entry that names the host of imports: there is one for all volumes.
-pub const IMPORT_HOST: &str = "target";
+const IMPORT_HOST: &str = "target";
 
 /// The source of the entry for the port of the network card `card` of `server`.
 pub fn port_key(server: &ServerId, card: usize) -> String {
@@ -210,11 +210,125 @@ impl ResourceMap {
         self.0.get(&(kind, source.to_owned())).map(String::as_str)
     }
 
+    fn id<T: From<String>>(&self, kind: MapKind, source: &str) -> Option<T> {
+        self.text(kind, source).map(T::from)
+    }
+
+    fn text(&self, kind: MapKind, source: &str) -> Option<String> {
+        self.target(kind, source).map(str::to_owned)
+    }
+
     /// All entries, ordered by kind and source.
     pub fn iter(&self) -> impl Iterator<Item = (MapKind, &str, &str)> {
         self.0
             .iter()
             .map(|((kind, source), target)| (*kind, source.as_str(), target.as_str()))
+    }
+}
+
+/// What the map has, read as [`Mapped`] writes it. What users have asked for is written where an operation is made, or by the
+/// API while an engine walks it.
+impl ResourceMap {
+    /// The counterpart of a server on the target.
+    pub fn server(&self, source: &ServerId) -> Option<ServerId> {
+        self.id(MapKind::Server, source.as_str())
+    }
+
+    /// The counterpart of a volume on the target.
+    pub fn volume(&self, source: &VolumeId) -> Option<VolumeId> {
+        self.id(MapKind::Volume, source.as_str())
+    }
+
+    /// The object on the target's array that was promoted, or cloned, of a volume.
+    pub fn promoted(&self, volume: &VolumeId) -> Option<String> {
+        self.text(MapKind::Promoted, volume.as_str())
+    }
+
+    /// The recovery point that the group is moved, or tested, with.
+    pub fn recovery_point(&self, group: &GroupId) -> Option<RecoveryPointId> {
+        self.id(MapKind::RecoveryPoint, group.as_str())
+    }
+
+    /// The time whose data that holds, RFC 3339; of an operation alone that chose one on the target.
+    pub fn recovery_point_time(&self, group: &GroupId) -> Option<String> {
+        self.text(MapKind::RecoveryPointTime, group.as_str())
+    }
+
+    /// The Cinder host of the target that imports volumes.
+    pub fn import_host(&self) -> Option<String> {
+        self.text(MapKind::BackendHost, IMPORT_HOST)
+    }
+
+    /// The status word of a server before it was touched, where its counterpart is to have the same.
+    pub fn power_state(&self, server: &ServerId) -> Option<String> {
+        self.text(MapKind::PowerState, server.as_str())
+    }
+
+    /// What a server became when its group came back to the source.
+    pub fn returned_server(&self, source: &ServerId) -> Option<ServerId> {
+        self.id(MapKind::ReturnedServer, source.as_str())
+    }
+
+    /// What a volume became when its group came back to the source.
+    pub fn returned_volume(&self, source: &VolumeId) -> Option<VolumeId> {
+        self.id(MapKind::ReturnedVolume, source.as_str())
+    }
+
+    /// The counterpart of a server, once it answered its probe.
+    pub fn recovered(&self, source: &ServerId) -> Option<ServerId> {
+        self.id(MapKind::Recovered, source.as_str())
+    }
+
+    /// The status in which a server was found once its move was given up.
+    pub fn started_again(&self, server: &ServerId) -> Option<String> {
+        self.text(MapKind::StartedAgain, server.as_str())
+    }
+
+    /// The compute host that a server was last seen on; empty if it was on none.
+    pub fn compute_host(&self, server: &ServerId) -> Option<String> {
+        self.text(MapKind::ComputeHost, server.as_str())
+    }
+
+    /// The newest request that was made of a server when it was checked, then when it was found stopped; empty if none was.
+    pub fn last_action(&self, server: &ServerId) -> Option<String> {
+        self.text(MapKind::LastAction, server.as_str())
+    }
+
+    /// A volume's size in GiB when its server was found stopped.
+    pub fn volume_size(&self, volume: &VolumeId) -> Option<u64> {
+        let gib = self.target(MapKind::VolumeSize, volume.as_str())?;
+        gib.parse().ok()
+    }
+
+    /// The port of the counterpart that stands for a network card of a server, by its number from 0.
+    pub fn port(&self, server: &ServerId, card: usize) -> Option<String> {
+        self.text(MapKind::Port, &port_key(server, card))
+    }
+
+    /// What stands for a server group of the source on the target.
+    pub fn server_group(&self, source: &str) -> Option<String> {
+        self.text(MapKind::ServerGroup, source)
+    }
+
+    /// Who asked that a server, or its counterpart, is deleted though it runs.
+    pub fn delete_running(&self, server: &ServerId) -> Option<UserId> {
+        self.id(MapKind::DeleteRunning, server.as_str())
+    }
+
+    /// Who asked that what a server has written since the recovery point be lost.
+    pub fn newer_is_lost(&self, server: &ServerId) -> Option<UserId> {
+        self.id(MapKind::NewerIsLost, server.as_str())
+    }
+
+    /// Whether somebody has said that the operation's target is lost.
+    pub fn target_is_lost(&self, operation: &OperationId) -> bool {
+        self.target(MapKind::TargetIsLost, operation.as_str())
+            .is_some()
+    }
+
+    /// Who let the operation go on behind the pause of this step key.
+    pub fn resumed_by(&self, pause: &str) -> Option<UserId> {
+        self.id(MapKind::Resumed, pause)
     }
 }
 
@@ -277,5 +391,94 @@ mod tests {
             let stored = (kind, source.to_owned(), target.to_owned());
             assert_eq!(entry.stored(), stored);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let (server, volume) = (ServerId::new("server"), VolumeId::new("volume"));
+        let group = GroupId::new("group");
+        let time = Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap();
+        let id = || server.clone();
+        let mut map = ResourceMap::default();
+        for entry in [
+            Mapped::Server {
+                source: id(),
+                target: "copy".into(),
+            },
+            Mapped::Volume {
+                source: volume.clone(),
+                target: "volume-copy".into(),
+            },
+            Mapped::Promoted {
+                volume: volume.clone(),
+                object: "object".to_owned(),
+            },
+            Mapped::RecoveryPoint {
+                group: group.clone(),
+                point: "point".into(),
+            },
+            Mapped::RecoveryPointTime {
+                group: group.clone(),
+                time,
+            },
+            Mapped::BackendHost {
+                host: "host@pool".to_owned(),
+            },
+            Mapped::PowerState {
+                server: id(),
+                status: "SHUTOFF".to_owned(),
+            },
+            Mapped::Recovered {
+                source: id(),
+                target: "recovered".into(),
+            },
+            Mapped::StartedAgain {
+                server: id(),
+                status: "ACTIVE".to_owned(),
+            },
+            Mapped::ComputeHost {
+                server: id(),
+                host: "compute-1".to_owned(),
+            },
+            Mapped::LastAction {
+                server: id(),
+                request_id: "req-1".to_owned(),
+            },
+            Mapped::VolumeSize {
+                volume: volume.clone(),
+                gib: 20,
+            },
+            Mapped::Port {
+                server: id(),
+                card: 1,
+                port: "port".to_owned(),
+            },
+            Mapped::ServerGroup {
+                source: "group-a".to_owned(),
+                target: "group-b".to_owned(),
+            },
+        ] {
+            let (kind, source, target) = entry.stored();
+            map.insert(kind, source, target);
+        }
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(map.server(&server), Some("copy".into()));
+        assert_eq!(map.volume(&volume), Some("volume-copy".into()));
+        assert_eq!(map.promoted(&volume), some("object"));
+        assert_eq!(map.recovery_point(&group), Some("point".into()));
+        assert_eq!(
+            map.recovery_point_time(&group),
+            some("2025-11-03T14:00:00Z")
+        );
+        assert_eq!(map.import_host(), some("host@pool"));
+        assert_eq!(map.power_state(&server), some("SHUTOFF"));
+        assert_eq!(map.recovered(&server), Some("recovered".into()));
+        assert_eq!(map.started_again(&server), some("ACTIVE"));
+        assert_eq!(map.compute_host(&server), some("compute-1"));
+        assert_eq!(map.last_action(&server), some("req-1"));
+        assert_eq!(map.volume_size(&volume), Some(20));
+        assert_eq!(map.port(&server, 1), some("port"));
+        assert_eq!(map.port(&server, 0), None);
+        assert_eq!(map.server_group("group-a"), some("group-b"));
     }
 }

@@ -14,7 +14,8 @@ use protector_core::{
     id::SiteName,
     journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
     operation::{
-        MapKind, Memo, Operation, OperationKind, ResourceMap, StepProgress, StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, PortDeletions, ResourceMap, StepProgress,
+        StepRecord, StepState,
     },
     plan::Plan,
     runbook::{Step, Verb},
@@ -105,13 +106,14 @@ impl StepContext<'_> {
         &self.operation.plan
     }
 
-    /// What `source` became, if it is known yet.
+    /// What the operation's map has by now: `cx.known(|map| map.server(id))`.
+    pub fn known<T>(&self, read: impl FnOnce(&ResourceMap) -> T) -> T {
+        read(&self.map.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What `source` became, if it is known yet, by kind. What the map has a name for is read with [`known`](Self::known).
     pub fn mapped(&self, kind: MapKind, source: &str) -> Option<String> {
-        self.map
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .target(kind, source)
-            .map(str::to_owned)
+        self.known(|map| map.target(kind, source).map(str::to_owned))
     }
 
     /// What stands in the operation's map now: what somebody else than the engine may have written since it was read.
@@ -152,7 +154,7 @@ impl StepContext<'_> {
     /// What the journal says.
     pub async fn has_asked_for(&self, action: &Step, resource: &str) -> Result<bool, StepError> {
         let JournalWriter { journal, claim, .. } = self.writer;
-        let lines = journal.lines_about(claim, resource).await?;
+        let lines = journal.steps_about(claim, resource).await?;
         Ok(lines.iter().any(|step| {
             let line = match &step.action {
                 Step::TakeBack { line } => line,
@@ -169,7 +171,7 @@ impl StepContext<'_> {
     /// What the journal says.
     pub async fn facts_about(&self, resource: &str) -> Result<Vec<String>, StepError> {
         let JournalWriter { journal, claim, .. } = self.writer;
-        let lines = journal.lines_about(claim, resource).await?.into_iter();
+        let lines = journal.steps_about(claim, resource).await?.into_iter();
         Ok(lines.flat_map(|line| line.progress.memo.facts).collect())
     }
 
@@ -233,12 +235,11 @@ impl StepContext<'_> {
 
     /// Remembers that the port `id` is deleted; written down with the intent that follows.
     fn will_delete_port(&mut self, id: &str) {
-        let Memo {
-            deleted_ports,
-            unanswered_ports,
-            ..
-        } = &mut self.memo;
-        for ports in [deleted_ports, unanswered_ports] {
+        let PortDeletions {
+            deleted,
+            unanswered,
+        } = &mut self.memo.ports;
+        for ports in [deleted, unanswered] {
             if !ports.iter().any(|known| known == id) {
                 ports.push(id.to_owned());
             }
@@ -247,13 +248,13 @@ impl StepContext<'_> {
 
     /// The port `id` is gone: Neutron has said so.
     pub(crate) fn has_deleted_port(&mut self, id: &str) {
-        self.memo.unanswered_ports.retain(|known| known != id);
+        self.memo.ports.unanswered.retain(|known| known != id);
     }
 
     /// The port `id` is there still.
     pub(crate) fn has_not_deleted_port(&mut self, id: &str) {
-        self.memo.deleted_ports.retain(|known| known != id);
-        self.memo.unanswered_ports.retain(|known| known != id);
+        self.memo.ports.deleted.retain(|known| known != id);
+        self.memo.ports.unanswered.retain(|known| known != id);
     }
 
     /// The same, before the call that stops the server `id`, which the group has left.

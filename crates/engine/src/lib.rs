@@ -18,7 +18,6 @@ pub mod limits;
 pub mod look;
 pub mod options;
 pub mod outside;
-pub mod peer_site;
 mod slots;
 pub mod step;
 pub mod step_error;

@@ -171,17 +171,14 @@ impl Look {
         let answer = tokio::time::timeout(left.max(Duration::from_secs(1)), look).await;
         cx.withdraw_unsent();
         let asked_at = cx.rests_on_what_was_asked_at;
-        let (memo, written) = (cx.memo, cx.written);
+        let (mut memo, written) = (cx.memo, cx.written);
         let changing = intents(&memo) > intents_before;
         let look = match answer {
             Ok(Ok(answer)) => judge(answer, changing)?,
             Ok(Err(panic)) => LookAnswer::Ended(Code::Internal, self.defect(panic.as_ref())),
             Err(_) => LookAnswer::Ended(Code::Timeout, self.out_of_time(&step_limits)),
         };
-        let memo = Memo {
-            locked_out_since: self.locked_out_since(&look),
-            ..memo
-        };
+        memo.since.locked_out = self.locked_out_since(&look);
         let remembers_more = memo != written;
         self.step.progress.memo = memo;
         let otherwise = self.before_its_end();
@@ -200,7 +197,7 @@ impl Look {
     fn locked_out_since(&self, look: &LookAnswer) -> Option<DateTime<Utc>> {
         match look {
             LookAnswer::FailedLook(failed) if failed.what == Failing::SigningIn => {
-                let since = self.step.progress.memo.locked_out_since;
+                let since = self.step.progress.memo.since.locked_out;
                 since.or_else(|| Some(self.writer.now()))
             }
             _ => None,
@@ -441,7 +438,7 @@ impl Look {
     /// still for it.
     fn is_locked_out(&self) -> bool {
         let now = self.writer.now();
-        let since = self.step.progress.memo.locked_out_since.unwrap_or(now);
+        let since = self.step.progress.memo.since.locked_out.unwrap_or(now);
         self.direction == Direction::Forward
             && self.step.verb == Verb::Undoable
             && now - since >= LOCKED_OUT_AFTER

@@ -17,4 +17,5 @@ pub mod message_signature;
 pub mod openstack_peer;
 pub mod operation_push;
 pub mod peer;
+pub mod peer_protector;
 pub mod site_identity;

@@ -96,7 +96,7 @@ async fn send_parts(
     site: &SiteName,
     push: &OperationPush,
 ) -> Result<u64, CopyError> {
-    let scope = there(&push.record, site);
+    let scope = peer_scope_of(&push.record, site);
     let as_left = database.operation_as_left(&push.record).await?;
     let left = leftover_count(&as_left);
     let mut held = 0;
@@ -111,7 +111,7 @@ async fn send_parts(
 }
 
 /// The site that does not run the operation, and the tenant's project there.
-pub fn there<'r>(record: &'r OperationRecord, site: &SiteName) -> &'r SiteScope {
+pub fn peer_scope_of<'r>(record: &'r OperationRecord, site: &SiteName) -> &'r SiteScope {
     let plan = &record.operation.plan;
     if &plan.source.site == site {
         &plan.target

@@ -122,7 +122,7 @@ pub trait Peer: Send + Sync {
         &self,
         scope: &SiteScope,
         group: &GroupId,
-        view: HeldPart,
+        part: HeldPart,
     ) -> Result<Option<PeerMetadata>, PeerError>;
 
     /// Hands a group's metadata over. Returns what it holds then.

@@ -22,7 +22,10 @@ use protector_core::{
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
 use protector_oslo::{Config, audit::AuditTrail, log::LogFile};
-use protector_peer::{openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity};
+use protector_peer::{
+    openstack_peer::OpenStackPeer, peer::Peer, peer_protector::PeerProtector,
+    site_identity::SiteIdentity,
+};
 use protector_reconcilers::{
     member_refresh::MemberRefresher, push::PushReconciler, split_brain_watch::SplitBrainWatch,
 };
@@ -34,8 +37,7 @@ use uuid::Uuid;
 
 use crate::{
     assembly, backlog::Backlog, engine_http::EngineHttp, metrics::EngineMetrics, outside::Network,
-    peer_protector::PeerProtector, removal_audit::RemovalAudit, site_clouds::SiteClouds,
-    watched_journal::WatchedJournal,
+    removal_audit::RemovalAudit, site_clouds::SiteClouds, watched_journal::WatchedJournal,
 };
 
 /// How often an engine says that it is alive (`protector-manage service list`).

@@ -18,7 +18,6 @@ pub mod engine_service;
 pub mod manage;
 pub mod metrics;
 mod outside;
-mod peer_protector;
 pub mod purge;
 mod removal_audit;
 pub mod site_clouds;

@@ -227,12 +227,12 @@ mod tests {
         tell(volume, ended(StepState::Running, None), &[]);
         tell(volume, ended(StepState::Failed, Some(Code::Kept)), &[]);
         let mut with_ports = ended(StepState::Failed, Some(Code::AlreadyGone));
-        with_ports.memo.deleted_ports = vec!["port-1".to_owned()];
+        with_ports.memo.ports.deleted = vec!["port-1".to_owned()];
         tell(server, with_ports, &[]);
         let mut two_ports = ended(StepState::Undone, None);
-        two_ports.memo.deleted_ports = vec!["port-2".to_owned(), "port-3".to_owned()];
+        two_ports.memo.ports.deleted = vec!["port-2".to_owned(), "port-3".to_owned()];
         two_ports.memo.made = Some("port-3".to_owned());
-        two_ports.memo.unanswered_ports = vec!["port-3".to_owned()];
+        two_ports.memo.ports.unanswered = vec!["port-3".to_owned()];
         tell(reserved, two_ports, &[]);
         audit.end(&id);
         tell(server, ended(StepState::Failed, None), &[]);

@@ -202,12 +202,12 @@ impl Journal for WatchedJournal {
         self.journal.mapped(claim, kind, source).await
     }
 
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
-        self.journal.lines_about(claim, resource).await
+        self.journal.steps_about(claim, resource).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
@@ -357,7 +357,7 @@ mod tests {
             Ok(None)
         }
 
-        async fn lines_about(
+        async fn steps_about(
             &self,
             _claim: &Claim,
             _resource: &str,

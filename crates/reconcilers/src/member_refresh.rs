@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use protector_clouds::{clouds::CloudReadings, member_refresh::MemberRefresh as Refresh};
+use protector_clouds::{clouds::CloudReadings, member_refresh::MemberRefresh};
 use protector_core::{clock::Clock, group::Group, id::SiteName};
 use protector_store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ impl MemberRefresher {
         };
         let kind = first.replication_type;
         let source = self.clouds.source_seen(first.current(), kind).await;
-        let refresh = Refresh {
+        let refresh = MemberRefresh {
             database: &self.database,
             clouds: &*self.clouds,
             now: self.clock.now(),

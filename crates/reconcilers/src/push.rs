@@ -14,7 +14,7 @@ use protector_core::{
 };
 use protector_peer::{
     group_push::{GroupPush, Pushed},
-    operation_push::{CopyError, send_copy, there},
+    operation_push::{CopyError, peer_scope_of, send_copy},
     peer::{Peer, PeerError, other_scope},
 };
 use protector_store::{Database, PushDue};
@@ -115,7 +115,7 @@ impl PushReconciler {
             Ok(push) => push,
             Err(error) => return warn!(operation_id = %id, %error, "cannot read an operation"),
         };
-        let there = there(&push.record, &self.site).site.clone();
+        let there = peer_scope_of(&push.record, &self.site).site.clone();
         if away.contains(&there) {
             return;
         }

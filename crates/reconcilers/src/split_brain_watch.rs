@@ -23,7 +23,7 @@ use protector_engine::{
     step::{may_run_there, why_not_at_rest},
 };
 use protector_openstack::{cloud::Cloud, error::CallError};
-use protector_store::{Database, LeftServers, StoreError};
+use protector_store::{Database, LeftoverServers, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -100,8 +100,8 @@ impl SplitBrainWatch {
     }
 
     /// Looks after one group, by what was left of it on each site.
-    async fn look_after(&self, left: &[LeftServers], silent: &Silent) {
-        let Some(LeftServers { group_id, .. }) = left.first() else {
+    async fn look_after(&self, left: &[LeftoverServers], silent: &Silent) {
+        let Some(LeftoverServers { group_id, .. }) = left.first() else {
             return;
         };
         let group = match self.database.group_show_by_id(group_id).await {
@@ -117,7 +117,7 @@ impl SplitBrainWatch {
 
     /// What the group has to say. One server that may run is enough for a split brain; only the proof that none does, on any
     /// site, ends it, and is asked for then alone.
-    async fn look(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> WatchFinding {
+    async fn look(&self, group: &Group, left: &[LeftoverServers], silent: &Silent) -> WatchFinding {
         let mut running = Vec::new();
         let mut all_told = true;
         for there in left {
@@ -141,7 +141,7 @@ impl SplitBrainWatch {
     async fn running_on(
         &self,
         group: &Group,
-        left: &LeftServers,
+        left: &LeftoverServers,
         silent: &Silent,
     ) -> Result<Vec<ServerId>, Blind> {
         if is_silent(silent, &left.site) {
@@ -155,7 +155,7 @@ impl SplitBrainWatch {
 
     /// Of what is seen running that which the group has left still: a move may have made it the group meanwhile.
     async fn still_left(&self, group: &GroupId, running: Vec<ServerId>) -> WatchFinding {
-        let left = match self.database.left_servers_of(group).await {
+        let left = match self.database.leftover_servers_of(group).await {
             Ok(left) => left,
             Err(error) => {
                 warn!(group_id = %group, %error, "cannot look once more for what moves have left");
@@ -176,7 +176,7 @@ impl SplitBrainWatch {
 
     /// Whether nothing runs any more of all that moves have left, those of the other site too: it hears of the end.
     async fn proof(&self, group: &Group, silent: &Silent) -> WatchFinding {
-        let left = match self.database.left_servers_of_both(&group.id).await {
+        let left = match self.database.leftover_servers_of_both(&group.id).await {
             Ok(left) => left,
             Err(error) => {
                 warn!(group_id = %group.id, %error, "cannot look for what moves have left");
@@ -197,7 +197,11 @@ impl SplitBrainWatch {
     }
 
     /// Why it is not certain that nothing of what was left on a site runs.
-    async fn proof_on(&self, group: &Group, left: &LeftServers) -> Result<Option<String>, Blind> {
+    async fn proof_on(
+        &self,
+        group: &Group,
+        left: &LeftoverServers,
+    ) -> Result<Option<String>, Blind> {
         let scope = scope_on(group, &left.site)?;
         let cloud = self.clouds.tenant(scope, None).await;
         let admin = self.clouds.admin(&left.site, None).await;
@@ -238,7 +242,7 @@ fn scope_on<'g>(group: &'g Group, site: &SiteName) -> Result<&'g SiteScope, Blin
 }
 
 /// The servers that may run. One that is seen running is enough, whatever the site says of the others.
-async fn running(cloud: &Cloud, left: &LeftServers) -> Result<Vec<ServerId>, Blind> {
+async fn running(cloud: &Cloud, left: &LeftoverServers) -> Result<Vec<ServerId>, Blind> {
     let looks = left
         .servers
         .iter()
@@ -276,7 +280,7 @@ struct There {
 }
 
 impl There {
-    async fn why_not_at_rest(&self, left: &LeftServers) -> Result<Option<String>, Blind> {
+    async fn why_not_at_rest(&self, left: &LeftoverServers) -> Result<Option<String>, Blind> {
         let looks = left.servers.iter().map(|id| async move {
             let look = why_not_at_rest(&self.cloud, &self.admin, &self.project, &self.networks, id);
             let why = look.await.map_err(Blind::untold)?;

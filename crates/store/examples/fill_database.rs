@@ -167,7 +167,7 @@ fn carried_out(step: &mut StepRecord, operation: &Operation) {
     progress.started_at = operation.started_at;
     progress.finished_at = operation.finished_at;
     progress.memo.intents = 1;
-    progress.memo.before = Some("ACTIVE".to_owned());
+    progress.memo.seen.before = Some("ACTIVE".to_owned());
     progress.memo.made = Some("00000000-0000-4000-8000-000000000001".to_owned());
     let id = "req-00000000-0000-4000-8000-000000000002";
     progress.memo.request_ids = vec![id.to_owned()];

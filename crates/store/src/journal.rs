@@ -105,7 +105,7 @@ impl Journal for Database {
         held.await?.ok_or(JournalError::LeaseLost)
     }
 
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,

@@ -30,7 +30,7 @@ const NOT_AT_REST: [GroupStatus; 3] = [
 ];
 /// What the moves of a group have left on one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftServers {
+pub struct LeftoverServers {
     pub group_id: GroupId,
     /// The site that they are on: the one that the group has gone from, or the one where it runs.
     pub site: SiteName,
@@ -49,9 +49,9 @@ enum Records {
 
 /// Some groups' servers, and where to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftServersPage {
+pub struct LeftoverServersPage {
     /// Groups of which something is left.
-    pub left: Vec<LeftServers>,
+    pub left: Vec<LeftoverServers>,
     /// After which group to go on; `None` when these were the last.
     pub next: Option<GroupId>,
 }
@@ -81,14 +81,14 @@ impl Database {
         &self,
         after: Option<&GroupId>,
         limit: u64,
-    ) -> Result<LeftServersPage, StoreError> {
+    ) -> Result<LeftoverServersPage, StoreError> {
         let groups = self.groups_at_rest(after, limit).await?;
         let next = (groups.len() as u64 == limit)
             .then(|| groups.last().map(|(id, _)| GroupId::new(id.as_str())))
             .flatten();
         let groups = groups.into_iter().collect();
         let left = self.left_of(groups, Records::Own).await?;
-        Ok(LeftServersPage { left, next })
+        Ok(LeftoverServersPage { left, next })
     }
 
     /// The same for one group, in whatever status it is.
@@ -96,7 +96,10 @@ impl Database {
     /// # Errors
     ///
     /// What the database says.
-    pub async fn left_servers_of(&self, id: &GroupId) -> Result<Vec<LeftServers>, StoreError> {
+    pub async fn leftover_servers_of(
+        &self,
+        id: &GroupId,
+    ) -> Result<Vec<LeftoverServers>, StoreError> {
         let group = self.where_it_runs(id).await?;
         self.left_of(group, Records::Own).await
     }
@@ -107,7 +110,10 @@ impl Database {
     /// # Errors
     ///
     /// What the database says.
-    pub async fn left_servers_of_both(&self, id: &GroupId) -> Result<Vec<LeftServers>, StoreError> {
+    pub async fn leftover_servers_of_both(
+        &self,
+        id: &GroupId,
+    ) -> Result<Vec<LeftoverServers>, StoreError> {
         let group = self.where_it_runs(id).await?;
         self.left_of(group, Records::OfBoth).await
     }
@@ -129,7 +135,7 @@ impl Database {
         &self,
         groups: BTreeMap<String, String>,
         records: Records,
-    ) -> Result<Vec<LeftServers>, StoreError> {
+    ) -> Result<Vec<LeftoverServers>, StoreError> {
         let moves = self.moves_of(&groups).await?;
         let made = self.made_by(&moves).await?;
         let lines = self.lines_that_left(completed(&moves)).await?;
@@ -159,7 +165,7 @@ impl Database {
         }
         let left = left.into_iter();
         Ok(left
-            .map(|((group_id, site), servers)| LeftServers {
+            .map(|((group_id, site), servers)| LeftoverServers {
                 group_id: group_id.into(),
                 site: site.into(),
                 servers,

@@ -77,7 +77,7 @@ pub use engine::EngineRow;
 pub use error::{Noun, StoreError};
 pub use group::{GroupChange, GroupFilter, GroupOrder, StoredGroup};
 pub use journal::Queued;
-pub use leftover_servers::{LeftServers, LeftServersPage};
+pub use leftover_servers::{LeftoverServers, LeftoverServersPage};
 pub use lineage::{AgreedState, Conflict, DatedState, Lineage, MetadataState, SiteState, lineage};
 pub use lock::Lock;
 pub use lock_kind::LockKind;

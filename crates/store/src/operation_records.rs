@@ -87,23 +87,23 @@ pub(crate) fn line_of_operation() -> Expr {
 
 /// Of a line: [`is_undone_for_member`](protector_core::runbook::given_up::is_undone_for_member).
 pub(crate) fn not_recovered() -> Condition {
-    use step_table::Column as Line;
+    use step_table::Column as StepColumn;
 
     let states = UNDONE_FOR_MEMBER.map(StepState::as_str);
     Condition::all()
-        .add(Line::State.is_in(states))
-        .add(Line::Verb.eq(Verb::Member.as_str()))
+        .add(StepColumn::State.is_in(states))
+        .add(StepColumn::Verb.eq(Verb::Member.as_str()))
 }
 
 /// Of a line: one of the states of [`LEFT`].
 pub(crate) fn left_behind() -> Condition {
-    use step_table::Column as Line;
+    use step_table::Column as StepColumn;
 
     LEFT.iter().fold(Condition::any(), |any, (state, verb)| {
         any.add(
             Condition::all()
-                .add(Line::State.eq(state.as_str()))
-                .add_option(verb.map(|verb| Line::Verb.eq(verb.as_str()))),
+                .add(StepColumn::State.eq(state.as_str()))
+                .add_option(verb.map(|verb| StepColumn::Verb.eq(verb.as_str()))),
         )
     })
 }

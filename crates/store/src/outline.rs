@@ -6,7 +6,7 @@ use protector_core::{
     id::OperationId,
     operation::{OperationRecord, ResourceMap, StepRecord},
     outline::{
-        LineOutline, OperationOutline, PlanOutline, SHOWN_KINDS, TELLING_ACTIONS, TELLING_STATES,
+        OperationOutline, PlanOutline, SHOWN_KINDS, StepOutline, TELLING_ACTIONS, TELLING_STATES,
         tells_more,
     },
     plan::Plan,
@@ -136,7 +136,7 @@ async fn outlined(
 /// What is read of some operations beside their rows, by their ids.
 #[derive(Default)]
 struct Parts {
-    lines: BTreeMap<String, Vec<LineOutline>>,
+    lines: BTreeMap<String, Vec<StepOutline>>,
     telling: BTreeMap<String, Vec<StepRecord>>,
     maps: BTreeMap<String, ResourceMap>,
 }
@@ -195,8 +195,8 @@ struct LineRow {
 }
 
 impl LineRow {
-    fn into_outline(self) -> Result<LineOutline, StoreError> {
-        Ok(LineOutline {
+    fn into_outline(self) -> Result<StepOutline, StoreError> {
+        Ok(StepOutline {
             phase_name: self.phase_name,
             verb: from_word("steps.verb", &self.verb)?,
             reported: from_word("steps.reported", &self.reported)?,
@@ -209,7 +209,7 @@ impl LineRow {
 async fn lines_of(
     db: &impl ConnectionTrait,
     ids: &[String],
-) -> Result<BTreeMap<String, Vec<LineOutline>>, StoreError> {
+) -> Result<BTreeMap<String, Vec<StepOutline>>, StoreError> {
     let rows = step::Entity::find()
         .filter(step::Column::OperationId.is_in(ids))
         .order_by_asc(step::Column::OperationId)
@@ -217,7 +217,7 @@ async fn lines_of(
         .into_partial_model::<LineRow>()
         .all(db)
         .await?;
-    let mut lines: BTreeMap<String, Vec<LineOutline>> = BTreeMap::new();
+    let mut lines: BTreeMap<String, Vec<StepOutline>> = BTreeMap::new();
     for mut row in rows {
         let operation = std::mem::take(&mut row.operation_id);
         let line = row.into_outline()?;

@@ -19,7 +19,7 @@ use protector_core::{
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::Step,
 };
-use protector_store::{LeftServers, NewOperation, OperationCopy};
+use protector_store::{LeftoverServers, NewOperation, OperationCopy};
 use serde_json::json;
 
 /// A completed move of group `number` to site-b, one of whose lines is about `server` and ended so.
@@ -69,11 +69,11 @@ async fn arrived(bed: &Bed, record: &OperationRecord, number: u32, status: Group
     id
 }
 
-async fn left_of(bed: &Bed, id: &GroupId) -> Vec<LeftServers> {
-    bed.database.left_servers_of(id).await.unwrap()
+async fn left_of(bed: &Bed, id: &GroupId) -> Vec<LeftoverServers> {
+    bed.database.leftover_servers_of(id).await.unwrap()
 }
 
-fn servers(left: &[LeftServers]) -> Vec<&str> {
+fn servers(left: &[LeftoverServers]) -> Vec<&str> {
     let all = left.iter().flat_map(|left| &left.servers);
     all.map(ServerId::as_str).collect()
 }
@@ -341,8 +341,8 @@ async fn told_as(
     bed.database.peer_operation_apply(&copy).await.unwrap();
 }
 
-async fn left_of_both(bed: &Bed, id: &GroupId) -> Vec<LeftServers> {
-    bed.database.left_servers_of_both(id).await.unwrap()
+async fn left_of_both(bed: &Bed, id: &GroupId) -> Vec<LeftoverServers> {
+    bed.database.leftover_servers_of_both(id).await.unwrap()
 }
 
 /// A move of site-a that has left its original, and the group on site-b since.

@@ -137,7 +137,7 @@ impl SeededRandom {
         progress.started_at = self.maybe().then(|| at(4));
         progress.finished_at = self.maybe().then(|| at(5));
         progress.memo.intents = u32::from(self.maybe());
-        progress.memo.before = self.maybe().then(|| "ACTIVE".to_owned());
+        progress.memo.seen.before = self.maybe().then(|| "ACTIVE".to_owned());
         progress.memo.made = self.maybe().then(|| format!("made-by-{}", step.position));
         progress.memo.facts = vec!["\"recreate_server\"".to_owned()];
         if let Step::Pause { .. } = step.action {

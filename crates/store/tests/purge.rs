@@ -21,7 +21,7 @@ use protector_core::{
     runbook::{Step, Verb},
 };
 use protector_store::{
-    EngineRow, LeftServers, Lock, NewOperation, OperationCopy, Purgeable, StoreError,
+    EngineRow, LeftoverServers, Lock, NewOperation, OperationCopy, Purgeable, StoreError,
 };
 use serde_json::json;
 
@@ -195,9 +195,9 @@ async fn what_something_was_made_for_goes_with_it_or_after_it_and_never_before()
 /// What guards and watches read of a database.
 #[derive(Debug, PartialEq)]
 struct Read {
-    of_one: Vec<Vec<LeftServers>>,
-    of_both: Vec<Vec<LeftServers>>,
-    all: Vec<LeftServers>,
+    of_one: Vec<Vec<LeftoverServers>>,
+    of_both: Vec<Vec<LeftoverServers>>,
+    all: Vec<LeftoverServers>,
     copied: BTreeSet<String>,
     left: u64,
 }
@@ -206,8 +206,8 @@ async fn read(bed: &Bed, groups: &[GroupId], servers: &[&str]) -> Read {
     let database = &bed.database;
     let (mut of_one, mut of_both) = (Vec::new(), Vec::new());
     for group in groups {
-        of_one.push(database.left_servers_of(group).await.unwrap());
-        of_both.push(database.left_servers_of_both(group).await.unwrap());
+        of_one.push(database.leftover_servers_of(group).await.unwrap());
+        of_both.push(database.leftover_servers_of_both(group).await.unwrap());
     }
     Read {
         of_one,

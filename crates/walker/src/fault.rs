@@ -16,6 +16,7 @@ use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
     operation::{MapKind, Operation, OperationRecord, StepRecord},
+    peer_site::{PeerSite, ReservationError},
     queue::Room,
     storage::{
         ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, GroupFailover,
@@ -23,7 +24,6 @@ use protector_core::{
         StorageDriver, StorageError, TestClones, Written,
     },
 };
-use protector_engine::peer_site::{PeerSite, ReservationError};
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
 use protector_simcloud::array::{cinder_name, promoted_name};
 use tokio::time::Instant;
@@ -275,12 +275,12 @@ impl Journal for FaultyJournal {
         self.inner.mapped(claim, kind, source).await
     }
 
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
-        self.inner.lines_about(claim, resource).await
+        self.inner.steps_about(claim, resource).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -297,7 +297,7 @@ impl Journal for MemoryJournal {
             .map(|row| row.record.map.target(kind, source).map(str::to_owned))
     }
 
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,

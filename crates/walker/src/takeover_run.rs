@@ -14,8 +14,8 @@ use protector_core::{
     id::{OperationId, SiteName},
     member::Member,
     operation::{Operation, OperationRecord, OperationState},
+    peer_site::{PeerSite, ReservationError},
 };
-use protector_engine::peer_site::{PeerSite, ReservationError};
 use tokio::time::Instant;
 
 use crate::{

@@ -19,12 +19,11 @@ use protector_core::{
     },
     member::{Flavor, Member, Nic, ProtectedVolume, ServerSpec},
     operation::{FailedStep, OperationRecord},
+    peer_site::PeerSite,
     site::SiteScope,
     storage::StorageDriver,
 };
-use protector_engine::{
-    engine::Engine, options::EngineOptions, peer_site::PeerSite, step::CloudActions,
-};
+use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
 use protector_simcloud::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},

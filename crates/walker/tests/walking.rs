@@ -276,12 +276,12 @@ impl Journal for Poisoned {
         self.inner.mapped(claim, kind, source).await
     }
 
-    async fn lines_about(
+    async fn steps_about(
         &self,
         claim: &Claim,
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
-        self.inner.lines_about(claim, resource).await
+        self.inner.steps_about(claim, resource).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -1,7 +1,7 @@
 //! The end of an operation that is given up, on the wire.
 
 use protector_core::{
-    operation::{MapKind, OperationKind, OperationRecord},
+    operation::{OperationKind, OperationRecord},
     runbook::waited::{CopyThere, copies_there},
 };
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,7 @@ impl AbortedCopyView {
 }
 
 fn fate(record: &OperationRecord, copy: &CopyThere<'_>) -> &'static str {
-    let id = record.operation.id.as_str();
-    let is_lost = record.map.target(MapKind::TargetIsLost, id).is_some();
+    let is_lost = record.map.target_is_lost(&record.operation.id);
     match (copy.taken_over, is_lost) {
         (true, _) => "kept",
         (false, true) => "discarded_if_it_answers",

@@ -10,7 +10,7 @@ use protector_core::{
         steps_completed, steps_failed,
     },
     outage::outage_of,
-    outline::{LineOutline, OperationOutline},
+    outline::{OperationOutline, StepOutline},
     runbook::{Step, cleanup::is_left, resource::ResourceKind},
 };
 use serde::{Deserialize, Serialize};
@@ -545,12 +545,12 @@ impl OperationView {
 }
 
 fn recovery_point(outline: &OperationOutline) -> Option<RecoveryPointView> {
-    let group = outline.operation.group_id.as_str();
-    let id = outline.map.target(MapKind::RecoveryPoint, group)?;
-    let time = outline.map.target(MapKind::RecoveryPointTime, group)?;
-    let taken_at = DateTime::parse_from_rfc3339(time).ok()?;
+    let group = &outline.operation.group_id;
+    let id = outline.map.recovery_point(group)?;
+    let time = outline.map.recovery_point_time(group)?;
+    let taken_at = DateTime::parse_from_rfc3339(&time).ok()?;
     Some(RecoveryPointView {
-        id: id.to_owned(),
+        id: id.to_string(),
         taken_at: taken_at.to_utc().into(),
     })
 }
@@ -560,7 +560,7 @@ pub fn pause_reached(outline: &OperationOutline) -> Option<PausedAt> {
     let step = outline.telling.iter().find(|step| {
         step.progress.state == StepState::Running
             && matches!(step.action, Step::Pause { .. })
-            && outline.map.target(MapKind::Resumed, &step.key).is_none()
+            && outline.map.resumed_by(&step.key).is_none()
     })?;
     let running =
         outline.operation.state == OperationState::Running && outline.aborted_by().is_none();
@@ -579,7 +579,7 @@ fn is_to_be_taken_back(outline: &OperationOutline) -> bool {
     outline.aborted_by().is_some() && !outline.operation.state.is_terminal()
 }
 
-fn phase(state: OperationState, lines: &[LineOutline]) -> Option<String> {
+fn phase(state: OperationState, lines: &[StepOutline]) -> Option<String> {
     match state {
         OperationState::Queued => Some("queued".to_owned()),
         OperationState::Unwinding => Some("rolling_back".to_owned()),
@@ -629,7 +629,7 @@ pub fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
         failed_tries: progress.failed_tries,
         retained: progress.state == StepState::Skipped && is_left(step),
         note: progress.note.clone(),
-        observed: progress.memo.observed.clone(),
+        observed: progress.memo.seen.observed.clone(),
         facts: progress.memo.facts.clone(),
         request_ids: progress.memo.request_ids.clone(),
         error: progress.error.clone(),

@@ -95,7 +95,7 @@ pub async fn captured(
         .ok_or_else(|| protect::no_such_server(id.as_str(), scope))?;
     protect::refuse_unprotectable(&server, scope)?;
     let volumes = volumes(app, scope, &server).await?;
-    let mut warnings = protect::refuse_what_would_be_lost(&server, &volumes)?;
+    let mut warnings = protect::refuse_server_that_would_lose(&server, &volumes)?;
     let array = refuse_unreplicated(app, group, &volumes).await?;
     let key_pair = key_pair(app, caller, scope, &server).await;
     warnings.extend(protect::key_pair_not_told(&server, key_pair.as_ref()));

@@ -54,7 +54,7 @@ pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResul
 /// # Errors
 ///
 /// 400 where that would be lost for good.
-pub fn refuse_what_would_be_lost(
+pub fn refuse_server_that_would_lose(
     server: &FoundServer,
     volumes: &BTreeMap<VolumeId, FoundVolume>,
 ) -> ApiResult<Vec<String>> {
@@ -310,7 +310,7 @@ mod tests {
 
     fn refusal(server: &FoundServer, found: &FoundVolume) -> String {
         let found = [(found.id.clone(), found.clone())].into();
-        let refused = refuse_what_would_be_lost(server, &found);
+        let refused = refuse_server_that_would_lose(server, &found);
         refused.unwrap_err().message().to_owned()
     }
 
@@ -351,7 +351,7 @@ mod tests {
     fn what_a_copy_comes_up_without_is_told() {
         let mut swapping = server();
         swapping.traits.swap_mib = 512;
-        let told = refuse_what_would_be_lost(&swapping, &BTreeMap::new()).unwrap();
+        let told = refuse_server_that_would_lose(&swapping, &BTreeMap::new()).unwrap();
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("swap disk of 512 MiB"), "{told:?}");
     }

@@ -27,7 +27,10 @@ use super::{App, comparison::wanted_there, sync};
 use crate::{
     app::{
         refusal::RefusalKind,
-        start::{admission::Move, left_behind::left_on_the_way_back, planned::plan_move_here},
+        start::{
+            left_behind::left_on_the_way_back,
+            planned::{Move, plan_move_here},
+        },
     },
     http::error::ApiResult,
 };
@@ -174,7 +177,7 @@ async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<
 /// tells nothing; the watch of split brains asks it again.
 async fn runs_beside(app: &App, group: &Group) -> ApiResult<Option<String>> {
     let mut running = Vec::new();
-    for left in app.database.left_servers_of(&group.id).await? {
+    for left in app.database.leftover_servers_of(&group.id).await? {
         let scopes = [&group.primary, &group.secondary];
         let Some(scope) = scopes.into_iter().find(|scope| scope.site == left.site) else {
             continue;

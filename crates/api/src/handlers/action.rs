@@ -21,15 +21,14 @@ use crate::{
     app::{
         App,
         start::{
-            admission::Move,
             fence::start_fence,
             new_operation::Asker,
-            planned::start_move,
+            planned::{Move, start_move},
             preview::{preview_move, preview_unplanned},
             replicate::start_replication,
+            retry::start_retry,
             test_failover::{start_test_cleanup, start_test_failover},
-            unplanned::{start_retry, start_unplanned},
-            unplanned_plan::Unplanned,
+            unplanned::{Unplanned, start_unplanned},
         },
     },
     http::{

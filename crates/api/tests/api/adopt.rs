@@ -662,7 +662,7 @@ async fn after_an_adoption_without_the_source_its_originals_are_watched_and_fenc
     assert_eq!(cleanup.body["cleanup"]["steps"], json!([]));
 
     let group_id = home["id"].as_str().unwrap().into();
-    let left = house.database.left_servers_of(&group_id).await.unwrap();
+    let left = house.database.leftover_servers_of(&group_id).await.unwrap();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].site.as_str(), "site-b");
     let watched: Vec<&str> = left[0].servers.iter().map(|id| id.as_str()).collect();
@@ -715,7 +715,7 @@ async fn a_copy_that_a_failed_failover_has_left_is_watched_and_fenced() {
     let version = version.as_u64().unwrap();
     let at_rest = house.database.group_put_at_rest(&id, version, now).await;
     assert!(at_rest.unwrap());
-    let left = house.database.left_servers_of(&id).await.unwrap();
+    let left = house.database.leftover_servers_of(&id).await.unwrap();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].site.as_str(), "site-b");
     let watched: Vec<&str> = left[0].servers.iter().map(|id| id.as_str()).collect();

@@ -5,7 +5,7 @@ use protector_core::{
     clock::Clock,
     id::{EngineId, OperationId},
     journal::{Effect, Entry, Journal, OperationChange},
-    operation::{MapKind, Memo, OperationState, StepProgress, StepState},
+    operation::{MapKind, Memo, OperationState, SeenByStep, StepProgress, StepState},
     queue::Room,
     runbook::{BOOK_VERSION, Step},
 };
@@ -44,7 +44,10 @@ impl Tenant {
         let stopped = StepProgress {
             memo: Memo {
                 intents: 1,
-                before: Some("ACTIVE".to_owned()),
+                seen: SeenByStep {
+                    before: Some("ACTIVE".to_owned()),
+                    ..SeenByStep::default()
+                },
                 ..Memo::default()
             },
             state: StepState::Done,

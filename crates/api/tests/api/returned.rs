@@ -154,7 +154,7 @@ impl Scene {
     /// What the watch of a site looks after, with its sites.
     async fn watched(&self, place: usize) -> Vec<(String, ServerId)> {
         let database = &self.tenant.sites.protectors[place].database;
-        let left = database.left_servers_of(&self.tenant.id).await.unwrap();
+        let left = database.leftover_servers_of(&self.tenant.id).await.unwrap();
         let all = left.into_iter().flat_map(|left| {
             let site = left.site.to_string();
             left.servers

@@ -6,10 +6,10 @@
 //! notices.
 
 mod counterpart;
+mod counterpart_server;
 mod host;
 mod last_copy;
 mod ownership;
-mod recovered_server;
 mod restart;
 mod resync;
 mod scope;
@@ -22,13 +22,13 @@ mod verdict;
 mod written_since;
 
 pub use counterpart::{CopyState, Counterpart};
+pub use counterpart_server::{
+    CounterpartServer, ForgottenCounterpart, MadeCounterpart, import_must_stay,
+    its_guest_may_run_on, verdict_counterpart_server,
+};
 pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{a_member_is_not_fenced, lives_on_unseen, protected_since};
-pub use recovered_server::{
-    ForgottenCopy, RecoveredCopy, RecoveredServer, import_must_stay, its_guest_may_run_on,
-    verdict_recovered_server,
-};
 pub use restart::{SeenCopy, must_stay_stopped};
 pub use resync::must_not_be_resynced;
 pub use scope::{KnownThere, absence_proves_nothing};

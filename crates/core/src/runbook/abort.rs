@@ -2,7 +2,7 @@
 
 use super::{
     Reported, Runbook, Step, Verb,
-    lines::{each_server, whole_group},
+    shared_steps::{each_server, whole_group},
 };
 use crate::{member::Member, plan::Plan};
 

@@ -7,7 +7,7 @@ use super::{
     Reported, Runbook, Step, Verb,
     failover::remove_source,
     in_order::tell_after,
-    lines::{
+    shared_steps::{
         complete_copies, confirm_server, each_server, each_server_of, each_volume, recreate_server,
         whole_group,
     },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reported, Step, Verb};
 use crate::operation::{
-    Memo, Operation, OperationKind, OperationRecord, ProgressLine, StepProgress, StepRecord,
+    Memo, Operation, OperationKind, OperationRecord, StepInProgress, StepProgress, StepRecord,
     StepState,
 };
 
@@ -157,7 +157,7 @@ fn waits_for<'a>(
 }
 
 /// Whether `step` left something behind that a cleanup can remove.
-pub fn is_left(step: &impl ProgressLine) -> bool {
+pub fn is_left(step: &impl StepInProgress) -> bool {
     LEFT.iter()
         .any(|(state, verb)| *state == step.state() && verb.is_none_or(|verb| verb == step.verb()))
 }

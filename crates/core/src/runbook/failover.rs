@@ -3,7 +3,7 @@
 use super::{
     NewStep, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{
+    shared_steps::{
         complete_copies, each_server, each_volume, fence_volume, make_ports, manage_volume,
         promote_volume, promoted_in_place, whole_group,
     },

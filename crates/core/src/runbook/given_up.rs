@@ -6,9 +6,7 @@ use super::{Step, Verb};
 use crate::{
     id::{ServerId, SiteName},
     member::{Member, MemberStatus},
-    operation::{
-        MapKind, Memo, OperationRecord, OperationState, ProgressLine, StepRecord, StepState,
-    },
+    operation::{Memo, OperationRecord, OperationState, StepInProgress, StepRecord, StepState},
 };
 
 /// Why a line is left that had ended well.
@@ -19,10 +17,7 @@ const NOT_RECOVERED: &str =
 /// its retries and its group.
 pub fn may_give_members_up(failover: &OperationRecord) -> bool {
     let operation = &failover.operation;
-    let is_recovered = |member: &Member| {
-        let server = member.server_id.as_str();
-        failover.map.target(MapKind::Recovered, server).is_some()
-    };
+    let is_recovered = |member: &Member| failover.map.recovered(&member.server_id).is_some();
     failover.operation.is_unplanned()
         && operation.state == OperationState::Completed
         && !operation.plan.members.iter().all(is_recovered)
@@ -33,7 +28,7 @@ pub fn may_give_members_up(failover: &OperationRecord) -> bool {
 pub const UNDONE_FOR_MEMBER: [StepState; 2] = [StepState::Failed, StepState::Skipped];
 
 /// Whether `line` was not done for the member that it is about.
-pub fn is_undone_for_member(line: &impl ProgressLine) -> bool {
+pub fn is_undone_for_member(line: &impl StepInProgress) -> bool {
     line.verb() == Verb::Member && UNDONE_FOR_MEMBER.contains(&line.state())
 }
 
@@ -54,9 +49,8 @@ pub fn given_up_members(
         return BTreeSet::new();
     }
     let is_recovered = |member: &Member| {
-        let server = member.server_id.as_str();
         let mut all = tries.iter().chain([failover]);
-        all.any(|record| record.map.target(MapKind::Recovered, server).is_some())
+        all.any(|record| record.map.recovered(&member.server_id).is_some())
     };
     let may_be_retried = |member: &Member| {
         group.is_some_and(|(runs_on, members)| {
@@ -131,10 +125,9 @@ fn what_was_made(
     let memo = lines
         .map(|line| &line.progress.memo)
         .find(|memo| memo.has_made_something())?;
-    Some(Memo {
-        // Another day, another silence.
-        silent_since: None,
-        locked_out_since: None,
-        ..memo.clone()
-    })
+    let mut memo = memo.clone();
+    // Another day, another silence.
+    memo.since.silent = None;
+    memo.since.locked_out = None;
+    Some(memo)
 }

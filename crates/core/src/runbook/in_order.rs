@@ -2,7 +2,7 @@
 
 use super::{
     NewStep, Reported, Runbook, Step, Verb,
-    lines::{
+    shared_steps::{
         confirm_server, each_server_of, imports_and_ports_of, imports_of, makes_ports,
         recreate_server, whole_group,
     },

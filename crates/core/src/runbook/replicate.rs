@@ -1,6 +1,6 @@
 //! The runbook of a replication that somebody asks for (`--action sync`).
 
-use super::{Reported, Runbook, Step, Verb, lines::whole_group};
+use super::{Reported, Runbook, Step, Verb, shared_steps::whole_group};
 
 /// Replicates the group's volumes as one consistent whole: the target's array then has a new recovery point.
 pub fn replicate_now() -> Runbook {

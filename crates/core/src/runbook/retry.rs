@@ -3,14 +3,14 @@
 use super::{
     BookError, NewStep, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
-    lines::{
+    made_on,
+    shared_steps::{
         complete_copies, each_volume, make_ports, manage_promoted, manage_volume, promote_volume,
         recreate_server, whole_group,
     },
-    made_on,
 };
 use crate::{
-    operation::{Memo, OperationRecord, StepRecord, StepState},
+    operation::{Memo, OperationRecord, StepRecord, StepState, WaitedSince},
     plan::Plan,
 };
 
@@ -152,14 +152,17 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
             .or_else(|| remains(action, last)),
         _ => None,
     };
-    let known = known.map(|line| line.progress.memo.clone());
+    let known = known
+        .map(|line| line.progress.memo.clone())
+        .unwrap_or_default();
     Memo {
         // An earlier try has made it, maybe days ago: somebody may have used it since.
         outlived: matches!(action, Step::TakeBack { .. }),
         // Another day, another silence.
-        silent_since: None,
-        locked_out_since: None,
-        untold_since: None,
-        ..known.unwrap_or_default()
+        since: WaitedSince {
+            healthy: known.since.healthy,
+            ..WaitedSince::default()
+        },
+        ..known
     }
 }

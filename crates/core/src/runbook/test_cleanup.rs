@@ -7,7 +7,7 @@ use crate::{
     fault::Code,
     id::OperationId,
     member::Member,
-    operation::{MapKind, OperationRecord, StepRecord, StepState},
+    operation::{OperationRecord, StepRecord, StepState},
     plan::Plan,
 };
 
@@ -89,12 +89,11 @@ fn delete_test_server(test: &OperationId, member: &Member) -> Step {
 
 /// The id of the copy that a line is about: `steps_failed` names what is left, which is never the original.
 fn copy_of(action: &Step, test: &OperationRecord) -> Option<String> {
-    let copy = match action {
-        Step::DeleteTestServer { server, .. } => test.map.target(MapKind::Server, server.as_str()),
-        Step::DeleteTestVolume { volume, .. } => test.map.target(MapKind::Volume, volume.as_str()),
+    match action {
+        Step::DeleteTestServer { server, .. } => Some(test.map.server(server)?.to_string()),
+        Step::DeleteTestVolume { volume, .. } => Some(test.map.volume(volume)?.to_string()),
         _ => None,
-    };
-    copy.map(str::to_owned)
+    }
 }
 
 fn leave(step: &mut StepRecord, now: DateTime<Utc>) {

@@ -3,7 +3,7 @@
 use super::{
     Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{each_volume, manage_volume, whole_group},
+    shared_steps::{each_volume, manage_volume, whole_group},
 };
 use crate::{member::ProtectedVolume, plan::Plan};
 

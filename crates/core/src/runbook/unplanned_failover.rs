@@ -4,7 +4,7 @@ use super::{
     NewStep, Reported, Runbook, Step, Verb,
     cleanup::is_left,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{
+    shared_steps::{
         complete_copies, each_server, each_volume, make_ports, manage_promoted, promote_volume,
         whole_group,
     },

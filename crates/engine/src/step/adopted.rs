@@ -15,8 +15,8 @@ use protector_openstack::{
 };
 
 use super::{
-    counterparts::{CounterpartState, ServerCopy},
     mark::{self, SOURCE},
+    marked_counterparts::{CounterpartState, ServerCopy},
     site_clouds::SiteClouds,
 };
 use crate::{action::StepContext, clouds::stop, step_error::StepError};

@@ -6,7 +6,7 @@ use protector_core::{
     guard::to_make_it_run,
     id::{ServerId, VolumeId},
     member::Member,
-    operation::{MapKind, Mapped},
+    operation::Mapped,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -15,9 +15,10 @@ use protector_openstack::{
 };
 
 use super::{
-    counterparts::{CounterpartState, ServerCopy},
     imported_volume::foreign_user,
-    mark, reading,
+    mark,
+    marked_counterparts::{CounterpartState, ServerCopy},
+    reading,
     site_clouds::SiteClouds,
 };
 use crate::{
@@ -38,7 +39,7 @@ impl Adoption<'_> {
         cx: &mut StepContext<'_>,
         source_id: &ServerId,
     ) -> Result<Progress, StepError> {
-        let noted = cx.mapped(MapKind::LastAction, source_id.as_str());
+        let noted = cx.known(|map| map.last_action(source_id));
         let asked = match noted {
             Some(_) => None,
             // Before the server: what is asked for in between is then above the note.

@@ -4,63 +4,68 @@
 use protector_core::{
     guard::CopyState,
     id::{ServerId, VolumeId},
-    operation::MapKind,
 };
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::site_clouds::SiteClouds;
 use crate::{action::StepContext, step_error::StepError};
 
-/// The site on which a member runs now.
-pub(super) struct Heirs {
+/// The site on which a member runs now, and its counterparts there.
+pub(super) struct CounterpartsNow {
     /// That site, as the tenant sees it.
     pub cloud: Cloud,
     pub array: String,
-    server: MapKind,
-    volume: MapKind,
+    place: Place,
+}
+
+enum Place {
+    Target,
+    /// The group has come back.
+    Source,
 }
 
 impl SiteClouds<'_> {
     /// Where the member that `server` was runs now.
-    pub(super) async fn heirs(
+    pub(super) async fn counterparts_now(
         &self,
         cx: &StepContext<'_>,
         server: &ServerId,
-    ) -> Result<Heirs, StepError> {
+    ) -> Result<CounterpartsNow, StepError> {
         let plan = cx.plan();
-        if cx
-            .mapped(MapKind::ReturnedServer, server.as_str())
-            .is_some()
-        {
-            return Ok(Heirs {
+        if cx.known(|map| map.returned_server(server).is_some()) {
+            return Ok(CounterpartsNow {
                 cloud: self.source(cx).await?,
                 array: plan.source_array.clone(),
-                server: MapKind::ReturnedServer,
-                volume: MapKind::ReturnedVolume,
+                place: Place::Source,
             });
         }
-        Ok(Heirs {
+        Ok(CounterpartsNow {
             cloud: self.target(cx).await?,
             array: plan.target_array.clone(),
-            server: MapKind::Server,
-            volume: MapKind::Volume,
+            place: Place::Target,
         })
     }
 }
 
-impl Heirs {
+impl CounterpartsNow {
     pub(super) fn server_of(&self, cx: &StepContext<'_>, source: &ServerId) -> Option<ServerId> {
-        cx.mapped(self.server, source.as_str()).map(ServerId::new)
+        cx.known(|map| match self.place {
+            Place::Target => map.server(source),
+            Place::Source => map.returned_server(source),
+        })
     }
 
     pub(super) fn volume_of(&self, cx: &StepContext<'_>, source: &VolumeId) -> Option<VolumeId> {
-        cx.mapped(self.volume, source.as_str()).map(VolumeId::new)
+        cx.known(|map| match self.place {
+            Place::Target => map.volume(source),
+            Place::Source => map.returned_volume(source),
+        })
     }
 }
 
 /// How the copy of `server` is meant to be.
 pub(super) fn copy_is_meant(cx: &StepContext<'_>, server: &ServerId) -> CopyState {
-    let before = cx.mapped(MapKind::PowerState, server.as_str());
+    let before = cx.known(|map| map.power_state(server));
     if before.as_deref() == Some(ServerStatus::Shutoff.as_str()) {
         CopyState::RunningOrShutOff
     } else {

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, StepFailure},
     guard::{
-        Asked, Cure, ForgottenCopy, HostState, RecoveredCopy, RecoveredServer, Verdict,
-        its_guest_may_run_on, verdict_recovered_server,
+        Asked, CounterpartServer, Cure, ForgottenCounterpart, HostState, MadeCounterpart, Verdict,
+        its_guest_may_run_on, verdict_counterpart_server,
     },
     id::ServerId,
     journal::Effect,
@@ -17,10 +17,11 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
-    counterparts::was_never_launched,
-    mark, reading,
-    recovered_server::Counterparts,
-    recovered_server::{CARRIED_OUT_WITHIN, know, member},
+    counterparts::Counterparts,
+    counterparts::{CARRIED_OUT_WITHIN, know, member},
+    mark,
+    marked_counterparts::was_never_launched,
+    reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_host::remember_host,
     source_server::{not_for_this, who_asked},
@@ -226,7 +227,7 @@ impl Counterparts<'_> {
         let admin = self.clouds.target_admin(cx).await?;
         believe_gone_for_all(&admin, Absent::Server, made, project).await?;
         let host = self.clouds.last_host_of_copy(cx).await?;
-        let copy = ForgottenCopy {
+        let copy = ForgottenCounterpart {
             id: made,
             member: &member(cx, source_id)?.name,
             maker: mark::maker(cx.operation),
@@ -359,8 +360,8 @@ impl Counterparts<'_> {
             Asked::ByHand if seen.may_run() => self.original_in_words(cx, source_id).await,
             _ => String::new(),
         };
-        let judged = RecoveredServer {
-            copy: RecoveredCopy {
+        let judged = CounterpartServer {
+            copy: MadeCounterpart {
                 maker: mark::maker(cx.operation),
                 project_id: cx.plan().target.project_id.as_str(),
                 protected_by: protected_by.as_deref(),
@@ -373,7 +374,7 @@ impl Counterparts<'_> {
             site: &cx.plan().target.site,
             group: &cx.plan().group_name,
         };
-        match verdict_recovered_server(&judged, &marks, &seen) {
+        match verdict_counterpart_server(&judged, &marks, &seen) {
             Verdict::Delete => Ok(Vec::new()),
             Verdict::First(Cure::KeepVolumesOfServer { volumes }) => Ok(volumes),
             Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),
@@ -405,8 +406,8 @@ fn at(server: &Server) -> String {
 
 /// The site that an unplanned failover has brought a copy up for, where nobody has given that up.
 fn lost_site<'a>(cx: &'a StepContext<'_>) -> Option<&'a str> {
-    let group = cx.plan().group_id.as_str();
-    let is_unplanned = cx.mapped(MapKind::RecoveryPointTime, group).is_some();
+    let group = &cx.plan().group_id;
+    let is_unplanned = cx.known(|map| map.recovery_point_time(group).is_some());
     let source = cx.plan().source.site.as_str();
     (is_unplanned && cx.memo.outlived).then_some(source)
 }

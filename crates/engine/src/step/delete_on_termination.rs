@@ -4,13 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use protector_core::{
-    id::{ServerId, VolumeId},
-    operation::MapKind,
-};
+use protector_core::id::{ServerId, VolumeId};
 use protector_openstack::cloud::Cloud;
 
-use super::{recovered_group::taken_in, recovered_server::Counterparts, recovered_server::member};
+use super::{counterparts::Counterparts, counterparts::member, recovered_group::taken_in};
 use crate::{
     action::{Progress, StepContext},
     clouds::stop,
@@ -68,14 +65,14 @@ async fn outliving(
     copy: &ServerId,
 ) -> Result<Vec<VolumeId>, StepError> {
     let went = member(cx, source_id)?.went_with_it_on(&cx.plan().target.site);
-    let wanted: BTreeSet<String> = went
-        .filter_map(|volume| cx.mapped(MapKind::Volume, volume.id.as_str()))
+    let wanted: BTreeSet<VolumeId> = went
+        .filter_map(|volume| cx.known(|map| map.volume(&volume.id)))
         .collect();
     let attached = target.compute().volume_attachments(copy).await;
     let attached = attached.map_err(stop)?.into_iter();
     Ok(attached
         .filter(|place| !place.delete_on_termination)
         .map(|place| place.volume_id)
-        .filter(|volume| wanted.contains(volume.as_str()))
+        .filter(|volume| wanted.contains(volume))
         .collect())
 }

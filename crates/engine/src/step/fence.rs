@@ -6,7 +6,7 @@ use protector_core::{
     guard::{GuestState, HostState, Power, a_member_is_not_fenced, status_in_words},
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
-    operation::{MapKind, Mapped},
+    operation::Mapped,
     runbook::table::Side,
     site::SiteScope,
 };
@@ -86,7 +86,7 @@ impl Fence<'_> {
             self.believe_gone(cx, &place, id).await?;
             return Ok(fenced(id, "gone", None));
         };
-        cx.memo.observed = Some(server.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(server.status.as_str().to_owned());
         let protected_by = cx.protected_by(id.as_str()).await?;
         if let Some(why) = a_member_is_not_fenced(protected_by.as_deref()) {
             return Err(StepError::last(Code::Kept, why));
@@ -260,7 +260,7 @@ impl Fence<'_> {
                 believe_gone_for_all(&place.admin, absent, id.as_str(), project).await?;
             }
         }
-        let Some(last_host) = cx.mapped(MapKind::ComputeHost, id.as_str()) else {
+        let Some(last_host) = cx.known(|map| map.compute_host(id)) else {
             return Ok(());
         };
         let hosts = compute_hosts(&place.admin).await?;

@@ -17,9 +17,9 @@ use protector_openstack::{
 };
 
 use super::{
+    counterparts::{mapped_network, member},
     ports,
     recovered_group::taken_in,
-    recovered_server::{mapped_network, member},
     site_clouds::SiteClouds,
 };
 use crate::{

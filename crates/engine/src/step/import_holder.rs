@@ -3,9 +3,9 @@
 
 use protector_core::{
     fault::{Code, StepFailure},
-    id::{OperationId, ServerId},
+    id::{OperationId, ServerId, VolumeId},
     mark::SOURCE,
-    operation::{MapKind, OperationKind},
+    operation::OperationKind,
     runbook::Step,
 };
 use protector_openstack::{
@@ -75,7 +75,7 @@ impl SiteClouds<'_> {
         };
         let mut target = None;
         for volume in &member.volumes {
-            if !may_be_imported(cx, volume.id.as_str()) {
+            if !may_be_imported(cx, &volume.id) {
                 continue;
             }
             let target = match &target {
@@ -125,8 +125,8 @@ impl SiteClouds<'_> {
 }
 
 /// Nothing is imported before it is promoted; what a move that is given up has promoted is not in this operation's map.
-fn may_be_imported(cx: &StepContext<'_>, volume: &str) -> bool {
-    given_up(cx).is_some() || cx.mapped(MapKind::Promoted, volume).is_some()
+fn may_be_imported(cx: &StepContext<'_>, volume: &VolumeId) -> bool {
+    given_up(cx).is_some() || cx.known(|map| map.promoted(volume).is_some())
 }
 
 fn refuse_beside(cx: &StepContext<'_>, holder: Option<Holder>) -> Result<(), StepError> {

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use protector_core::{
     fault::Code,
-    guard::{RecoveredCopy, import_must_stay},
+    guard::{MadeCounterpart, import_must_stay},
     id::VolumeId,
     journal::Effect,
     member::{Member, ProtectedVolume},
-    operation::{MapKind, Mapped, OperationKind},
-    resource_map::IMPORT_HOST,
+    operation::{Mapped, OperationKind, ResourceMap},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -148,7 +147,7 @@ impl ImportedVolumes<'_> {
             return Ok(Progress::done());
         }
         let protected_by = cx.protected_by(volume.id.as_str()).await?;
-        let copy = RecoveredCopy {
+        let copy = MadeCounterpart {
             maker: mark::maker(cx.operation),
             project_id: cx.plan().target.project_id.as_str(),
             protected_by: protected_by.as_deref(),
@@ -262,11 +261,11 @@ pub(super) async fn foreign_user(
 ) -> Result<Option<String>, StepError> {
     let (member, _) = known(cx, source_id)?;
     let member = member.server_id.clone();
-    let copy = cx.mapped(MapKind::Server, member.as_str());
+    let copy = cx.known(|map| map.server(&member));
     let maker = mark::maker(cx.operation);
     for attachment in &volume.attachments {
         let user = &attachment.server_id;
-        if copy.as_deref() == Some(user.as_str()) {
+        if copy.as_ref() == Some(user) {
             continue;
         }
         let server = reading::server(target, user).await?;
@@ -337,10 +336,10 @@ fn has_image_properties(
 fn import_request(cx: &StepContext<'_>, source_id: &VolumeId) -> Result<ManagedVolume, StepError> {
     let plan = cx.plan();
     let (_, known) = known(cx, source_id)?;
-    let recorded = |kind, key: &str| {
-        cx.mapped(kind, key)
-            .ok_or_else(|| StepError::last(Code::Internal, format!("no {} is recorded", key)))
-    };
+    let not_recorded =
+        |what: &str| StepError::last(Code::Internal, format!("no {what} is recorded"));
+    let host = cx.known(ResourceMap::import_host);
+    let object = cx.known(|map| map.promoted(source_id));
     let ProtectedVolume {
         name,
         metadata,
@@ -348,8 +347,8 @@ fn import_request(cx: &StepContext<'_>, source_id: &VolumeId) -> Result<ManagedV
         ..
     } = known;
     Ok(ManagedVolume {
-        host: recorded(MapKind::BackendHost, IMPORT_HOST)?,
-        reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),
+        host: host.ok_or_else(|| not_recorded("target"))?,
+        reference: BackendReference::Name(object.ok_or_else(|| not_recorded(source_id.as_str()))?),
         name: name.clone(),
         volume_type: plan.volume_type_on_target(known).map(str::to_owned),
         bootable: known.copy_is_bootable(),

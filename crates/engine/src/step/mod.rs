@@ -8,6 +8,7 @@ use protector_core::{
     fault::StepFailure,
     id::SiteName,
     operation::{Operation, OperationKind, StepRecord, StepState},
+    peer_site::PeerSite,
     plan::Plan,
     runbook::{
         Step, Verb,
@@ -22,7 +23,6 @@ use crate::{
     clouds::Clouds,
     options::EngineOptions,
     outside::{NothingOutside, Outside},
-    peer_site::PeerSite,
     step_error::StepError,
 };
 
@@ -42,6 +42,7 @@ mod import_holder;
 mod imported_volume;
 mod key_pair;
 mod mark;
+mod marked_counterparts;
 mod original_beside;
 mod pause;
 pub(crate) mod peer_reservation;
@@ -53,7 +54,6 @@ mod probe;
 mod reading;
 mod recorded;
 mod recovered_group;
-mod recovered_server;
 mod replication;
 mod returned_original;
 mod scope;
@@ -77,13 +77,13 @@ use peer_reservation::PeerReservations;
 
 use adoption::Adoption;
 use arrays::Arrays;
+use counterparts::Counterparts;
 use fence::Fence;
 use floating_ips::FloatingIps;
 use hook::HooksAndProbes;
 use imported_volume::ImportedVolumes;
 use pause::Pauses;
 use ports::Ports;
-use recovered_server::Counterparts;
 use replication::ReplicatedVolumes;
 use site_clouds::SiteClouds;
 use source_server::SourceServers;
@@ -456,7 +456,7 @@ fn says_what_for(step: &Step) -> bool {
 }
 
 /// The least time for taking a build back: it waits for the end of an unanswered request, then deletes what came of it.
-const UNDO_OF_BUILD: Duration = recovered_server::CARRIED_OUT_WITHIN.saturating_mul(2);
+const UNDO_OF_BUILD: Duration = counterparts::CARRIED_OUT_WITHIN.saturating_mul(2);
 /// How long a hook may take, over all its tries.
 const HOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How often a hook that did not answer is called again.

@@ -18,14 +18,11 @@ use protector_core::{
     fault::{Code, StepFailure},
     id::{OperationId, SiteName},
     operation::{MapKind, Operation},
+    peer_site::{NoOtherSite, PeerSite, ReservationError},
     runbook::{Step, Verb},
 };
 
-use crate::{
-    action::StepContext,
-    peer_site::{NoOtherSite, PeerSite, ReservationError},
-    step_error::StepError,
-};
+use crate::{action::StepContext, step_error::StepError};
 
 /// After this long it is asked again. The other site holds still for a minute, and a call may take half of that.
 const ASKED_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(20);

@@ -6,9 +6,7 @@ use protector_core::{
     id::ServerId,
     member::{AddressPair, AdminState, Member, PortSpec},
     member_settings::{Difference, all, one},
-    operation::MapKind,
     qos_policy::QosPolicy,
-    resource_map::port_key,
     security_group::SecurityGroupSeen,
 };
 use protector_openstack::{
@@ -18,9 +16,9 @@ use protector_openstack::{
 };
 
 use super::{
+    counterparts::mapped_network,
     port_request::{Part, made_without, pair_on_target, policies_there},
     ports::{Card, cards, lacking_tags, untagged},
-    recovered_server::mapped_network,
     target_check::security_groups_there,
 };
 use crate::{action::StepContext, clouds::stop, step_error::StepError};
@@ -56,7 +54,7 @@ pub(super) async fn of_copy(
 ) -> Result<PortDifferences, StepError> {
     let made: Vec<(usize, String)> = cards(member)
         .filter_map(|(index, _)| {
-            let port = cx.mapped(MapKind::Port, &port_key(&member.server_id, index))?;
+            let port = cx.known(|map| map.port(&member.server_id, index))?;
             Some((index, port))
         })
         .collect();

@@ -26,10 +26,10 @@ use protector_openstack::{
 };
 
 use super::{
+    counterparts::{CARRIED_OUT_WITHIN, mapped_network, member},
     mark,
     port_request::{Less, PortRequest},
     reading,
-    recovered_server::{CARRIED_OUT_WITHIN, mapped_network, member},
     site_clouds::SiteClouds,
     target_check::security_groups_there,
 };
@@ -118,8 +118,7 @@ enum Holder {
 
 /// The port of the copy of `server` for its network card `index`, if one was made.
 pub(super) fn made_for(cx: &StepContext<'_>, server: &ServerId, index: usize) -> Option<PortId> {
-    cx.mapped(MapKind::Port, &port_key(server, index))
-        .map(PortId::new)
+    cx.known(|map| map.port(server, index)).map(PortId::new)
 }
 
 /// A server's network cards, by their numbers.
@@ -620,7 +619,7 @@ async fn left_on(
 /// Looks what has become of the ports whose deletion got no answer: one that is still there was taken by somebody meanwhile.
 /// It is for the audit trail alone: where the look is refused it stays unanswered there, and what was deleted is deleted.
 async fn settle_unanswered(cloud: &Cloud, cx: &mut StepContext<'_>) -> Result<(), StepError> {
-    for id in cx.memo.unanswered_ports.clone() {
+    for id in cx.memo.ports.unanswered.clone() {
         let port = cloud.network().port(&PortId::new(id.clone())).await;
         match found(port) {
             Ok(None) => cx.has_deleted_port(&id),

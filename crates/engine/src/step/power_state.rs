@@ -1,9 +1,9 @@
 //! A server that was shut off before it moved is shut off after it.
 
-use protector_core::{fault::Code, id::ServerId, operation::MapKind};
+use protector_core::{fault::Code, id::ServerId};
 use protector_openstack::status::ServerStatus;
 
-use super::{reading, recovered_server::Counterparts};
+use super::{counterparts::Counterparts, reading};
 use crate::{
     action::{Progress, StepContext},
     clouds::stop,
@@ -17,12 +17,11 @@ impl Counterparts<'_> {
         cx: &mut StepContext<'_>,
         source_id: &ServerId,
     ) -> Result<Progress, StepError> {
-        if cx.mapped(MapKind::PowerState, source_id.as_str()).is_none() {
+        if cx.known(|map| map.power_state(source_id).is_none()) {
             return Ok(Progress::done());
         }
         let copy = cx
-            .mapped(MapKind::Server, source_id.as_str())
-            .map(ServerId::new)
+            .known(|map| map.server(source_id))
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
         let target = self.clouds.target(cx).await?;
         let Some(server) = reading::server(&target, &copy).await? else {

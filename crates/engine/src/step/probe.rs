@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use protector_core::{fault::Code, id::ServerId, operation::MapKind, recovery_plan::Probe};
+use protector_core::{fault::Code, id::ServerId, recovery_plan::Probe};
 use protector_openstack::compute::Server;
 
 use super::{hook::HooksAndProbes, reading};
@@ -25,8 +25,7 @@ impl HooksAndProbes<'_> {
             return Ok(Progress::done());
         };
         let copy = cx
-            .mapped(MapKind::Server, source_id.as_str())
-            .map(ServerId::new)
+            .known(|map| map.server(source_id))
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
         let target = self.clouds.target(cx).await?;
         let Some(server) = reading::server(&target, &copy).await? else {

@@ -7,7 +7,7 @@ use protector_core::{
     id::{FlavorId, ServerId},
     journal::Effect,
     member::{Flavor, Member, MemberStatus},
-    operation::{MapKind, Mapped},
+    operation::Mapped,
 };
 
 use super::{
@@ -28,12 +28,12 @@ impl Switch<'_> {
         source_id: &ServerId,
     ) -> Result<Progress, StepError> {
         let copy = cx
-            .mapped(MapKind::Server, source_id.as_str())
+            .known(|map| map.server(source_id))
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
         Ok(Progress::Done(vec![
             Mapped::Recovered {
                 source: source_id.clone(),
-                target: ServerId::new(copy),
+                target: copy,
             }
             .into(),
         ]))
@@ -106,22 +106,19 @@ impl Switch<'_> {
 
 /// The copy with which the switch has taken a member in: where members are counted one by one, only one that was counted.
 pub(super) fn taken_in(cx: &StepContext<'_>, source_id: &ServerId) -> Option<ServerId> {
-    let source = source_id.as_str();
     let is_counted = cx
         .plan()
         .members
         .iter()
         .any(|member| is_recovered(cx, member));
-    let kind = match is_counted {
-        true => MapKind::Recovered,
-        false => MapKind::Server,
-    };
-    cx.mapped(kind, source).map(ServerId::new)
+    cx.known(|map| match is_counted {
+        true => map.recovered(source_id),
+        false => map.server(source_id),
+    })
 }
 
 fn is_recovered(cx: &StepContext<'_>, member: &Member) -> bool {
-    cx.mapped(MapKind::Recovered, member.server_id.as_str())
-        .is_some()
+    cx.known(|map| map.recovered(&member.server_id).is_some())
 }
 
 /// The members that were recovered, as they are on the target.
@@ -160,7 +157,7 @@ fn not_recovered(cx: &StepContext<'_>, member: &Member) -> Member {
 fn left(cx: &StepContext<'_>, server: &ServerId) -> StepError {
     let plan = cx.plan();
     let (site, group) = (&plan.source.site, &plan.group_name);
-    let why = if cx.mapped(MapKind::Recovered, server.as_str()).is_some() {
+    let why = if cx.known(|map| map.recovered(server).is_some()) {
         format!(
             "kept: an unplanned failover does not touch {site}: when it is back, 'openstack dr fence {group}' stops what runs there, then 'openstack dr operation cleanup {}' deletes it",
             cx.operation.id

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     fault::{Code, StepFailure},
     guard::HostState,
-    id::ServerId,
-    operation::{MapKind, OperationKind},
+    id::{ServerId, UserId},
+    operation::OperationKind,
 };
 use protector_openstack::{compute::Server, error::ErrorClass};
 
@@ -47,7 +47,7 @@ impl SiteClouds<'_> {
         if cx.operation.kind != OperationKind::Retry {
             return Ok(None);
         }
-        let said_by = cx.mapped(MapKind::NewerIsLost, source_id.as_str());
+        let said_by = cx.known(|map| map.newer_is_lost(source_id));
         match self.returned_original(cx, source_id).await? {
             Original::Silent => Ok(self.silence(cx)),
             Original::Untold(why) => match said_by {
@@ -77,7 +77,7 @@ impl SiteClouds<'_> {
         source_id: &ServerId,
         status: &str,
         rests: bool,
-        said_by: Option<String>,
+        said_by: Option<UserId>,
     ) -> Result<Option<Progress>, StepError> {
         let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
         if let (true, Some(user)) = (rests, said_by) {
@@ -130,7 +130,7 @@ impl SiteClouds<'_> {
     /// Waits for a source that does not answer, until it counts as lost. One call that is turned away or lost says nothing.
     fn silence(&self, cx: &mut StepContext<'_>) -> Option<Progress> {
         let now = cx.writer.now();
-        let since = *cx.memo.silent_since.get_or_insert(now);
+        let since = *cx.memo.since.silent.get_or_insert(now);
         let site = &cx.plan().source.site;
         self.is_waited_for(now, since).then(|| Progress::Waiting {
             on: format!("{site} to answer, or to go on not answering"),
@@ -145,9 +145,9 @@ impl SiteClouds<'_> {
         id: &ServerId,
         why: &str,
     ) -> Result<Progress, StepError> {
-        cx.memo.silent_since = None;
+        cx.memo.since.silent = None;
         let now = cx.writer.now();
-        let since = *cx.memo.untold_since.get_or_insert(now);
+        let since = *cx.memo.since.untold.get_or_insert(now);
         let (site, group) = (&cx.plan().source.site, &cx.plan().group_name);
         if self.is_waited_for(now, since) {
             return Ok(Progress::Waiting {
@@ -193,6 +193,6 @@ fn untold_if_passing(look: Result<Original, StepError>) -> Result<Original, Step
 
 /// The source has said what it was asked: what it did not say before counts no more.
 fn told(cx: &mut StepContext<'_>) {
-    cx.memo.silent_since = None;
-    cx.memo.untold_since = None;
+    cx.memo.since.silent = None;
+    cx.memo.since.untold = None;
 }

@@ -14,7 +14,7 @@ use protector_core::{
     journal::Effect,
     member::Member,
     member_settings::{Difference, one},
-    operation::{MapKind, Mapped},
+    operation::Mapped,
     plan::Plan,
     server_group::{MappedGroupIsGone, ServerGroup, ServerGroupSeen},
 };
@@ -24,7 +24,7 @@ use protector_openstack::{
     error::{CallError, ErrorClass},
 };
 
-use super::{reading, recovered_server::Counterparts};
+use super::{counterparts::Counterparts, reading};
 use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 /// On each site one member looks for its server group, and makes it, at a time. A site that hangs keeps no other waiting.
@@ -99,7 +99,7 @@ pub(super) fn not_in_its_group(
     copy: &Server,
 ) -> Option<Difference> {
     let known = member.server.server_group.as_ref()?;
-    let wanted = cx.mapped(MapKind::ServerGroup, &known.id);
+    let wanted = cx.known(|map| map.server_group(&known.id));
     let is_in = copy.server_groups.first();
     (wanted.is_none() || wanted.as_ref() != is_in).then(|| Difference {
         what: "server group".into(),
@@ -146,7 +146,7 @@ pub(super) async fn absent_server_groups<'p>(
 /// The server group as it is on the target, of a member that is there now. One that was not kept is still what the way back
 /// wants.
 pub(super) fn moved_server_group(cx: &StepContext<'_>, known: &ServerGroup) -> ServerGroup {
-    let id = cx.mapped(MapKind::ServerGroup, &known.id);
+    let id = cx.known(|map| map.server_group(&known.id));
     ServerGroup {
         id: id.unwrap_or_else(|| known.id.clone()),
         ..known.clone()
@@ -166,8 +166,9 @@ fn mapped<'p>(plan: &'p Plan, known: &ServerGroup) -> Option<&'p str> {
 /// The copies that stand already.
 fn copies(cx: &StepContext<'_>) -> Vec<ServerId> {
     let members = cx.plan().members.iter();
-    let copy = |member: &Member| cx.mapped(MapKind::Server, member.server_id.as_str());
-    members.filter_map(copy).map(ServerId::new).collect()
+    members
+        .filter_map(|member| cx.known(|map| map.server(&member.server_id)))
+        .collect()
 }
 
 fn is_gone(plan: &Plan, known: &ServerGroup, gone: &MappedGroupIsGone) -> StepError {

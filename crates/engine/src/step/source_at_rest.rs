@@ -17,7 +17,7 @@ use protector_core::{
     id::{ServerId, VolumeId},
     journal::Effect,
     member::Member,
-    operation::{MapKind, Mapped},
+    operation::Mapped,
     runbook::Verb,
 };
 use protector_openstack::{
@@ -91,7 +91,7 @@ impl SiteClouds<'_> {
         }
         let member = member(cx, id)?;
         refuse_changed_volumes(member, &server)?;
-        if let Some(checked) = cx.mapped(MapKind::LastAction, id.as_str()) {
+        if let Some(checked) = cx.known(|map| map.last_action(id)) {
             let site = cx.plan().source.site.as_str();
             let since = above(&asked, &checked);
             if let Some(why) = changed_before_it_stopped(&member.name, site, since) {
@@ -206,7 +206,7 @@ impl SiteClouds<'_> {
             let why = format!("server {} ({id}) has disappeared from {site}", member.name);
             return Err(StepError::last(Code::Changed, why));
         };
-        let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
+        let asked = match cx.known(|map| map.last_action(id)) {
             Some(noted) => above(&self.asked_of(cx, id).await?, &noted).to_vec(),
             // An engine before this one has stopped it, which did not note that yet.
             None => Vec::new(),
@@ -302,7 +302,7 @@ impl SiteClouds<'_> {
         cx: &StepContext<'_>,
         id: &ServerId,
     ) -> Result<Option<Vec<SeenAction>>, StepError> {
-        let Some(noted) = cx.mapped(MapKind::LastAction, id.as_str()) else {
+        let Some(noted) = cx.known(|map| map.last_action(id)) else {
             return Ok(None);
         };
         let admin = self.source_admin(cx).await?;
@@ -339,11 +339,10 @@ impl SiteClouds<'_> {
 /// Volumes whose size has changed since their server was found stopped; an engine before this one did not note that.
 fn resized(cx: &StepContext<'_>, member: &Member, sizes: &Sizes) -> Vec<Resized> {
     let changed = member.volumes.iter().filter_map(|volume| {
-        let id = volume.id.as_str();
-        let from = cx.mapped(MapKind::VolumeSize, id)?.parse().ok()?;
+        let from = cx.known(|map| map.volume_size(&volume.id))?;
         let to = *sizes.get(&volume.id)?;
         (from != to).then(|| Resized {
-            volume: id.to_owned(),
+            volume: volume.id.to_string(),
             from,
             to,
         })

@@ -58,7 +58,7 @@ impl SourceServers<'_> {
             member,
             &self.clouds.host_and_its_state(cx, server_id).await?.1,
         )?;
-        cx.memo.observed = Some(server.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(server.status.as_str().to_owned());
         let mut effects = power_state(&server);
         effects.push(note(server_id, &asked));
         Ok(Progress::Done(effects))

@@ -1,6 +1,6 @@
 //! The compute host of a source server: remembered while Nova still knows it, asked about before anything is deleted.
 
-use protector_core::{fault::StepFailure, guard::HostState, id::ServerId, operation::MapKind};
+use protector_core::{fault::StepFailure, guard::HostState, id::ServerId};
 use protector_openstack::{
     cloud::Cloud,
     compute::{ComputeService, Server},
@@ -32,7 +32,7 @@ impl SiteClouds<'_> {
         cx: &StepContext<'_>,
         id: &ServerId,
     ) -> Result<HostState, StepError> {
-        match cx.mapped(MapKind::ComputeHost, id.as_str()) {
+        match cx.known(|map| map.compute_host(id)) {
             Some(host) => self.state_of_host(cx, &host).await,
             None => Ok(HostState::Unknown {
                 why: "it was never seen on one".to_owned(),
@@ -73,7 +73,7 @@ impl SiteClouds<'_> {
         copy: &Server,
     ) -> Result<(), StepError> {
         let admin = self.target_admin(cx).await?;
-        cx.memo.host = match reading::server(&admin, &copy.id).await {
+        cx.memo.seen.host = match reading::server(&admin, &copy.id).await {
             Ok(seen) => seen.as_ref().and_then(host_of),
             Err(StepError::Fault(StepFailure::Final { .. })) => None,
             Err(passing) => return Err(passing),
@@ -87,7 +87,7 @@ impl SiteClouds<'_> {
         &self,
         cx: &StepContext<'_>,
     ) -> Result<HostState, StepError> {
-        match &cx.memo.host {
+        match &cx.memo.seen.host {
             Some(host) => {
                 let admin = self.target_admin(cx).await?;
                 Ok(compute_hosts(&admin).await?.state_of(Some(host)))
@@ -116,7 +116,7 @@ pub(super) fn remember_host(cx: &mut StepContext<'_>, host: Option<&str>, state:
         _ => host,
     };
     if let Some(seen) = seen {
-        cx.memo.host = Some(seen.to_owned());
+        cx.memo.seen.host = Some(seen.to_owned());
     }
 }
 

@@ -9,7 +9,7 @@ use protector_core::{
     },
     id::{ServerId, VolumeId},
     journal::Effect,
-    operation::{MapKind, Mapped, OperationKind},
+    operation::{Mapped, OperationKind},
     runbook::Step,
 };
 use protector_openstack::{
@@ -59,8 +59,8 @@ impl SourceServers<'_> {
     ) -> Result<Progress, StepError> {
         let source = self.clouds.source(cx).await?;
         let server = existing(&source, cx, id).await?;
-        if cx.memo.before.is_none() {
-            cx.memo.before = Some(server.status.as_str().to_owned());
+        if cx.memo.seen.before.is_none() {
+            cx.memo.seen.before = Some(server.status.as_str().to_owned());
         }
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => {
@@ -176,7 +176,7 @@ impl SourceServers<'_> {
         cx: &mut StepContext<'_>,
         id: &ServerId,
     ) -> Result<Progress, StepError> {
-        let ran_before = cx.memo.before.as_deref() == Some(ServerStatus::Active.as_str());
+        let ran_before = cx.memo.seen.before.as_deref() == Some(ServerStatus::Active.as_str());
         if cx.memo.intents == 0 || !ran_before {
             return Ok(Progress::done());
         }
@@ -259,12 +259,12 @@ impl SourceServers<'_> {
         cx: &StepContext<'_>,
         id: &ServerId,
     ) -> Result<Option<SeenCopy>, StepError> {
-        let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) else {
+        let Some(copy) = cx.known(|map| map.server(id)) else {
             return Ok(None);
         };
         let target = self.clouds.target(cx).await?;
-        let there = reading::server(&target, &ServerId::new(copy.clone())).await?;
-        Ok(there.map(|_| SeenCopy::Recorded(copy)))
+        let there = reading::server(&target, &copy).await?;
+        Ok(there.map(|_| SeenCopy::Recorded(copy.to_string())))
     }
 
     /// A copy that another operation has made since the one that is cleaned up ended: an adoption that failed, say. A target
@@ -297,7 +297,7 @@ impl SourceServers<'_> {
         if reading::is_being_deleted(&server) {
             return Ok(self.clouds.look_again(reading::being_deleted(
                 &server,
-                cx.mapped(MapKind::ComputeHost, id.as_str()).as_deref(),
+                cx.known(|map| map.compute_host(id)).as_deref(),
             )));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
@@ -307,7 +307,7 @@ impl SourceServers<'_> {
                 reading::fault_text(&server)
             )));
         }
-        cx.memo.observed = Some(server.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(server.status.as_str().to_owned());
         match self.judge_source_server(cx, id, &server).await? {
             Verdict::Delete => {}
             verdict @ Verdict::First(Cure::KeepVolumesOfServer { .. }) => {
@@ -344,12 +344,12 @@ impl SourceServers<'_> {
         server: &Server,
     ) -> Result<Verdict, StepError> {
         let (host_name, host) = self.clouds.host_and_its_state(cx, id).await?;
-        cx.memo.host = host_name.or_else(|| cx.memo.host.take());
+        cx.memo.seen.host = host_name.or_else(|| cx.memo.seen.host.take());
         let protected_by = cx.protected_by(id.as_str()).await?;
-        let heirs = self.clouds.heirs(cx, id).await?;
-        let copy_id = heirs.server_of(cx, id);
+        let now = self.clouds.counterparts_now(cx, id).await?;
+        let copy_id = now.server_of(cx, id);
         let copy = match &copy_id {
-            Some(copy) => reading::server(&heirs.cloud, copy).await?,
+            Some(copy) => reading::server(&now.cloud, copy).await?,
             None => None,
         };
         let source = SourceServer {
@@ -479,7 +479,7 @@ impl SiteClouds<'_> {
 
 /// On whose word the server of a member, or its copy, is deleted.
 pub(super) fn who_asked(cx: &StepContext<'_>, server: &ServerId) -> Asked {
-    let named = cx.mapped(MapKind::DeleteRunning, server.as_str()).is_some();
+    let named = cx.known(|map| map.delete_running(server).is_some());
     match cx.operation.kind {
         OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,
         OperationKind::Cleanup => Asked::ByHand,
@@ -490,8 +490,8 @@ pub(super) fn who_asked(cx: &StepContext<'_>, server: &ServerId) -> Asked {
 
 /// An operation that chose a recovery point on the target took none, and stopped nothing, on the source.
 pub(super) fn how_it_was_left(cx: &StepContext<'_>) -> Left {
-    let group = cx.plan().group_id.as_str();
-    match cx.mapped(MapKind::RecoveryPointTime, group) {
+    let group = &cx.plan().group_id;
+    match cx.known(|map| map.recovery_point_time(group)) {
         Some(_) => Left::Untouched,
         None => Left::Stopped,
     }
@@ -499,7 +499,8 @@ pub(super) fn how_it_was_left(cx: &StepContext<'_>) -> Left {
 
 /// The host that this step saw the server on, for the guards of its volumes.
 fn remembered_host(cx: &StepContext<'_>) -> Vec<Effect> {
-    let (Step::DeleteSourceServer { server }, Some(host)) = (&cx.step.action, &cx.memo.host) else {
+    let (Step::DeleteSourceServer { server }, Some(host)) = (&cx.step.action, &cx.memo.seen.host)
+    else {
         return Vec::new();
     };
     vec![
@@ -551,7 +552,7 @@ fn since_our_stop<'a>(
     id: &ServerId,
     asked: &'a [SeenAction],
 ) -> &'a [SeenAction] {
-    let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
+    let asked = match cx.known(|map| map.last_action(id)) {
         Some(checked) => above(asked, &checked),
         None => asked,
     };

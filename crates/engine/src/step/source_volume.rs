@@ -73,7 +73,7 @@ impl SourceVolumes<'_> {
         if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
         }
-        cx.memo.observed = Some(volume.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(volume.status.as_str().to_owned());
         match self.judge_source_volume(cx, &source, &volume).await? {
             verdict @ (Verdict::Delete | Verdict::Unmanage { .. }) => {
                 let intent = cx.intend_to_delete(id.as_str()).await?;
@@ -267,24 +267,24 @@ impl SourceVolumes<'_> {
         id: &VolumeId,
         server: &ServerId,
     ) -> Result<Counterpart, StepError> {
-        let heirs = self.clouds.heirs(cx, server).await?;
-        let copy = heirs.volume_of(cx, id);
-        let copy_server = heirs.server_of(cx, server);
+        let now = self.clouds.counterparts_now(cx, server).await?;
+        let copy = now.volume_of(cx, id);
+        let copy_server = now.server_of(cx, server);
         let volume = async {
             let Some(copy) = &copy else {
                 return Ok((None, None));
             };
-            let volume = reading::volume(&heirs.cloud, copy).await?;
+            let volume = reading::volume(&now.cloud, copy).await?;
             // What Cinder has forgotten may be on the array still.
             let sought = volume
                 .as_ref()
                 .map_or_else(|| CinderVolume::known_by_id(copy.clone()), cinder_volume);
-            let object = self.locate(&heirs.array, &sought).await?;
+            let object = self.locate(&now.array, &sought).await?;
             Ok::<_, StepError>((volume, object))
         };
         let seen_server = async {
             match &copy_server {
-                Some(server) => reading::server(&heirs.cloud, server).await,
+                Some(server) => reading::server(&now.cloud, server).await,
                 None => Ok(None),
             }
         };

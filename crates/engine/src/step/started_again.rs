@@ -5,12 +5,12 @@ use protector_core::{
     guard::{SeenCopy, must_stay_stopped},
     id::ServerId,
     journal::Effect,
-    operation::{MapKind, Mapped},
+    operation::Mapped,
 };
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::{
-    counterparts::{ServerCopy, copies_of},
+    marked_counterparts::{ServerCopy, copies_of},
     reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
     source_server::SourceServers,
@@ -36,7 +36,7 @@ impl SourceServers<'_> {
                 .await?;
             return Ok(started(id, "gone"));
         };
-        cx.memo.observed = Some(server.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(server.status.as_str().to_owned());
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => Ok(started(id, server.status.as_str())),
             (ServerStatus::Shutoff, None) => self.start_where_it_is(cx, &source, id).await,
@@ -149,7 +149,7 @@ impl SourceServers<'_> {
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Option<String>, StepError> {
-        if cx.mapped(MapKind::StartedAgain, id.as_str()).is_none() {
+        if cx.known(|map| map.started_again(id).is_none()) {
             return Ok(Some(String::new()));
         }
         let Some(server) = reading::server(source, id).await? else {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use protector_core::{
     fault::Code,
-    id::{FlavorId, NetworkId, ServerId, VolumeId},
+    id::{FlavorId, NetworkId},
     journal::Effect,
     member::{Flavor, Member, MemberStatus, ProtectedVolume},
-    operation::MapKind,
     plan::Plan,
 };
 use tokio::time::Instant;
@@ -131,16 +130,12 @@ pub(super) fn moved(
     member: &Member,
     flavors: &BTreeMap<FlavorId, Flavor>,
 ) -> Result<Member, StepError> {
-    let mapped =
-        |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;
     let mut moved = member.clone();
     moved.earlier.clear();
-    moved.server_id = ServerId::new(mapped(
-        MapKind::Server,
-        "server",
-        member.server_id.as_str(),
-    )?);
+    moved.server_id = cx
+        .known(|map| map.server(&member.server_id))
+        .ok_or_else(|| not_in_plan("server", member.server_id.as_str()))?;
     moved.status = MemberStatus::Protected;
     // On the way back it tells what must not run there.
     let maker = mark::maker(cx.operation);
@@ -148,7 +143,9 @@ pub(super) fn moved(
         mark::mark_server(&member.server.metadata, maker, member.server_id.as_str());
     for volume in &mut moved.volumes {
         volume.volume_type = cx.plan().volume_type_on_target(volume).map(str::to_owned);
-        volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
+        volume.id = cx
+            .known(|map| map.volume(&volume.id))
+            .ok_or_else(|| not_in_plan("volume", volume.id.as_str()))?;
         // Of its place on the other array the next reading tells.
         volume.name_id = None;
         volume.host = None;

@@ -19,9 +19,9 @@ use protector_openstack::{
 
 use super::{
     arrays::Arrays,
+    counterparts::user_data_of,
     original_beside::asked_again,
     reading,
-    recovered_server::user_data_of,
     scope::{Absent, Eyes, believe_absence, target_networks},
     server_group::absent_server_groups,
     site_clouds::SiteClouds,

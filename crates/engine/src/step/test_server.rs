@@ -4,7 +4,7 @@ use protector_core::{
     fault::Code,
     guard::{TestCopy, Verdict, verdict_test_server},
     id::{OperationId, ServerId},
-    operation::{MapKind, OperationKind},
+    operation::OperationKind,
 };
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
@@ -34,12 +34,12 @@ impl TestCounterparts<'_> {
         original: &ServerId,
     ) -> Result<Progress, StepError> {
         let target = self.clouds.target(cx).await?;
-        let Some(id) = cx.mapped(MapKind::Server, original.as_str()) else {
+        let Some(id) = cx.known(|map| map.server(original)) else {
             return Err(not_recorded(test, "server", original.as_str()));
         };
-        let Some(server) = reading::server(&target, &ServerId::new(id.clone())).await? else {
+        let Some(server) = reading::server(&target, &id).await? else {
             return self
-                .test_copy_is_gone(cx, &target, Absent::Server, &id)
+                .test_copy_is_gone(cx, &target, Absent::Server, id.as_str())
                 .await;
         };
         if reading::is_being_deleted(&server) {
@@ -52,10 +52,10 @@ impl TestCounterparts<'_> {
                 reading::fault_text(&server)
             )));
         }
-        cx.memo.observed = Some(server.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(server.status.as_str().to_owned());
         judge(cx, test, original, &server).await?;
         let with_it = reading::seen_server(&server).volumes_that_go_with_it;
-        let intent = cx.intend_to_delete(&id).await?;
+        let intent = cx.intend_to_delete(id.as_str()).await?;
         let Some(server) = reading::server(&target, &server.id).await? else {
             return Ok(self.clouds.changed_meanwhile(cx));
         };

@@ -5,7 +5,6 @@ use protector_core::{
     fault::Code,
     guard::{TestCopy, Verdict, verdict_test_volume},
     id::{OperationId, ServerId, VolumeId},
-    operation::MapKind,
 };
 use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
 
@@ -32,12 +31,12 @@ impl TestCounterparts<'_> {
         original: &VolumeId,
     ) -> Result<Progress, StepError> {
         let target = self.clouds.target(cx).await?;
-        let Some(id) = cx.mapped(MapKind::Volume, original.as_str()) else {
+        let Some(id) = cx.known(|map| map.volume(original)) else {
             return Err(not_recorded(test, "volume", original.as_str()));
         };
-        let Some(volume) = reading::volume(&target, &VolumeId::new(id.clone())).await? else {
+        let Some(volume) = reading::volume(&target, &id).await? else {
             return self
-                .test_copy_is_gone(cx, &target, Absent::Volume, &id)
+                .test_copy_is_gone(cx, &target, Absent::Volume, id.as_str())
                 .await;
         };
         if volume.status == VolumeStatus::Deleting {
@@ -46,7 +45,7 @@ impl TestCounterparts<'_> {
         if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
         }
-        cx.memo.observed = Some(volume.status.as_str().to_owned());
+        cx.memo.seen.observed = Some(volume.status.as_str().to_owned());
         let admin = self.clouds.target_admin(cx).await?;
         let places = Places {
             target: &target,
@@ -66,7 +65,7 @@ impl TestCounterparts<'_> {
                 return Err(not_for_this("test copy of a volume", &other));
             }
         }
-        let intent = cx.intend_to_delete(&id).await?;
+        let intent = cx.intend_to_delete(id.as_str()).await?;
         let verdict = match reading::volume(&target, &volume.id).await? {
             Some(volume) => judge(cx, &places, test, original, &volume).await?,
             None => return Ok(self.clouds.changed_meanwhile(cx)),
@@ -125,6 +124,5 @@ fn server_of_copy(
         .plan()
         .volume(original.as_str())
         .ok_or_else(|| not_in_plan("volume", original.as_str()))?;
-    let copy = cx.mapped(MapKind::Server, member.server_id.as_str());
-    Ok(copy.map(ServerId::new))
+    Ok(cx.known(|map| map.server(&member.server_id)))
 }

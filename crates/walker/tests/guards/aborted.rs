@@ -6,12 +6,12 @@ use protector_core::{
     fault::Code,
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepState},
+    peer_site::ReservationError,
     plan::Plan,
     priority::Priority,
     recovery_plan::Pause,
     runbook::Step,
 };
-use protector_engine::peer_site::ReservationError;
 use protector_simcloud::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
 

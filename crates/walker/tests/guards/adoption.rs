@@ -207,7 +207,7 @@ async fn an_original_that_is_started_while_its_copy_is_looked_at_stops_the_adopt
         .adopt_while(|fixture, record| {
             let confirms = record.steps.iter().any(|step| {
                 matches!(step.action, Step::ConfirmServer { .. })
-                    && step.progress.memo.healthy_since.is_some()
+                    && step.progress.memo.since.healthy.is_some()
             });
             if confirms && !started {
                 let url = format!("compute /servers/{}/action", fixture.server);

@@ -7,10 +7,10 @@ use protector_core::{
     fault::Code,
     group::ReplicationType,
     operation::{MapKind, OperationState, StepState},
+    peer_site::ReservationError,
     plan::Plan,
     runbook::Step,
 };
-use protector_engine::peer_site::ReservationError;
 use protector_simcloud::{
     cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::lock,

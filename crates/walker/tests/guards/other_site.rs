@@ -8,9 +8,9 @@ use std::{
 use protector_core::{
     fault::Code,
     operation::{OperationRecord, OperationState, ResourceMap, StepRecord, StepState},
+    peer_site::ReservationError,
     runbook::Step,
 };
-use protector_engine::peer_site::ReservationError;
 use protector_simcloud::in_process::lock;
 use serde_json::json;
 use tokio::time::Instant;

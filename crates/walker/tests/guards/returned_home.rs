@@ -3,8 +3,8 @@
 use protector_core::{
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepState},
+    peer_site::ReservationError,
 };
-use protector_engine::peer_site::ReservationError;
 use protector_simcloud::in_process::lock;
 use serde_json::json;
 

@@ -172,7 +172,7 @@ fn stopped_here(record: &OperationRecord) -> Stopped {
     let servers = record.steps.iter().filter_map(|step| match &step.action {
         Step::StopServer { server }
             if step.progress.memo.intents > 0
-                && step.progress.memo.before.as_deref() == Some("ACTIVE") =>
+                && step.progress.memo.seen.before.as_deref() == Some("ACTIVE") =>
         {
             Some(server.to_string())
         }

@@ -1,15 +1,12 @@
-//! From a group and a request to the plan and the runbook of a failover or a failback.
+//! What the start of an operation has to pass: the group's status, the mappings of the request, and what a plan refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, start_statuses, status_while},
-    member::Member,
-    operation::{OperationKind, StepRecord},
-    plan::{ArrayPair, Plan, PlanRefusal},
-    runbook::failover::planned_move,
+    operation::OperationKind,
+    plan::PlanRefusal,
 };
-use protector_wire::operation::{Failback, Failover};
 
 use crate::{
     app::{names, refusal::Refusal},
@@ -55,44 +52,6 @@ fn way_out(group: &Group) -> String {
         | GroupStatus::ActivePartial
         | GroupStatus::FailedOver
         | GroupStatus::FailedOverPartial => String::new(),
-    }
-}
-
-/// A planned move of a group to its other site, as asked for.
-pub struct Move {
-    /// `Failover` or `Failback`.
-    pub kind: OperationKind,
-    /// What the request maps, over the stored mapping.
-    pub mappings: ResourceMappings,
-    /// Whether the volumes on the site that the group leaves stay.
-    pub retain_source_volumes: bool,
-}
-
-impl Move {
-    /// What a request for a failover asks for; `retain` is the configuration's word.
-    pub fn failover(request: Failover, retain: bool) -> Self {
-        Self {
-            kind: OperationKind::Failover,
-            mappings: ResourceMappings {
-                networks: request.network_mapping,
-                flavors: request.flavor_mapping,
-                ..ResourceMappings::default()
-            },
-            retain_source_volumes: request.retain_source_volumes.unwrap_or(retain),
-        }
-    }
-
-    /// What a request for a failback asks for. The configuration's word is about failovers only.
-    pub fn failback(request: Failback) -> Self {
-        Self {
-            kind: OperationKind::Failback,
-            mappings: ResourceMappings {
-                networks: request.network_mapping,
-                flavors: request.flavor_mapping,
-                ..ResourceMappings::default()
-            },
-            retain_source_volumes: request.retain_source_volumes,
-        }
     }
 }
 
@@ -147,25 +106,6 @@ fn refuse_ambiguous(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()
             "{field}: {twice} stands for more than one on the primary site; name each of the secondary site once."
         ))),
     }
-}
-
-/// Plans a planned move and writes its runbook.
-pub fn planned(
-    group: &Group,
-    kind: OperationKind,
-    members: Vec<Member>,
-    arrays: Option<&ArrayPair>,
-    mappings: ResourceMappings,
-    retain_source_volumes: bool,
-) -> ApiResult<(Plan, Vec<StepRecord>)> {
-    let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
-        .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind))
-        .as_now();
-    let steps = planned_move(&plan)
-        .into_steps()
-        .map_err(ApiError::internal)?;
-    Ok((plan, steps))
 }
 
 /// A mapping that the request could have given is the request's fault; what the group lacks is its state.

@@ -23,10 +23,12 @@ use crate::{
         refusal::Refusal,
         reset_status::{PATIENCE, expected_of, holdings},
         start::{
-            adoptable::{refuse_elsewhere, refuse_older, refuse_unadoptable},
-            lost_source::{LeftByAMove, adopt_without_source, belongs_elsewhere, needs_the_source},
+            adoptable::{refuse_group_elsewhere, refuse_older, refuse_unadoptable},
+            lost_source::{
+                LeftByAMove, adopt_without_source, belongs_elsewhere, source_does_not_answer,
+            },
             new_operation::{Asker, NewMove, refuse_while_cleaned, start, start_reserved},
-            unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
+            unplanned::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
         sync::{self, LOST_SITE_PATIENCE},
     },
@@ -83,7 +85,7 @@ async fn adopt_here(
     app.refuse_without_other_site(&stored)?;
     app.refuse_while_operated(&stored.group).await?;
     refuse_while_cleaned(app, &failed.operation.id).await?;
-    refuse_elsewhere(
+    refuse_group_elsewhere(
         &stored.group,
         &failed.operation.id,
         &failed.operation.source_site,
@@ -135,7 +137,7 @@ async fn look(
         within(PATIENCE, &plan.source.site, reading)
             .await
             .map_err(|error| match &error {
-                CloudError::Unreachable { .. } => needs_the_source(failed, stored, &error),
+                CloudError::Unreachable { .. } => source_does_not_answer(failed, stored, &error),
                 CloudError::Refused { .. } | CloudError::NotTold { .. } => error.into(),
             })?;
     let target = holdings(app, &plan.target, &[]).await?;

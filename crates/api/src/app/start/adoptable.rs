@@ -6,7 +6,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{GroupId, OperationId, ServerId, SiteName},
     member::Member,
-    operation::{MapKind, OperationRecord, OperationState, StepState},
+    operation::{OperationRecord, OperationState, StepState},
     runbook::{Step, adopt::has_adopted},
 };
 use protector_store::KeptOperation;
@@ -68,7 +68,7 @@ pub(crate) fn has_built(failed: &OperationRecord) -> bool {
         })
 }
 
-pub(crate) fn refuse_elsewhere(
+pub(crate) fn refuse_group_elsewhere(
     group: &Group,
     failed: &OperationId,
     source: &SiteName,
@@ -141,9 +141,8 @@ pub(crate) async fn adopted_members(
         return Ok(BTreeSet::new());
     };
     let is_the_group = |member: &Member| {
-        let server = member.server_id.as_str();
         // A failover without the source may have recovered only some of them.
-        has_adopted(&adoption).is_some() || adoption.map.target(MapKind::Server, server).is_some()
+        has_adopted(&adoption).is_some() || adoption.map.server(&member.server_id).is_some()
     };
     let members = adoption.operation.plan.members.iter();
     Ok(members

@@ -18,7 +18,7 @@ use protector_core::{
     storage::PromotionKind,
 };
 use protector_peer::peer::{PeerError, other_scope};
-use protector_store::{KeptOperation, LeftServers, PeerOperation, StoredGroup};
+use protector_store::{KeptOperation, LeftoverServers, PeerOperation, StoredGroup};
 use serde_json::Value;
 
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
         start::{
             admission::{refuse_wrong_status, refused},
             last_move::last_completed,
-            left_behind::left_servers_in_copy,
+            left_behind::leftover_servers_in_copy,
             new_operation::{Asker, Run, start},
         },
         sync,
@@ -52,8 +52,8 @@ pub async fn start_fence(
     sync::refuse_in_conflict(app, &group.id).await?;
     sync::refuse_what_is_newer_there(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
-    let own = app.database.left_servers_of(&group.id).await?;
-    let of_both = app.database.left_servers_of_both(&group.id).await?;
+    let own = app.database.leftover_servers_of(&group.id).await?;
+    let of_both = app.database.leftover_servers_of_both(&group.id).await?;
     let left = match last_completed(app, &group.id).await? {
         Some(KeptOperation::Here(record)) if record.operation.is_unplanned() || !own.is_empty() => {
             Left::recorded(app, *record).await?
@@ -170,7 +170,7 @@ async fn left_elsewhere(
     group: &Group,
     members: &[Member],
     copy: &PeerOperation,
-    of_both: &[LeftServers],
+    of_both: &[LeftoverServers],
 ) -> ApiResult<Left> {
     let lines = app.database.peer_operation_lines(&copy.id).await?;
     let old = in_copy(members, &lines);
@@ -185,7 +185,7 @@ async fn left_elsewhere(
 
 /// The old servers that the copied lines of a move name.
 fn in_copy(members: &[Member], lines: &[Value]) -> Vec<Member> {
-    left_servers_in_copy(lines)
+    leftover_servers_in_copy(lines)
         .enumerate()
         .filter_map(|(place, line)| of_line(members, place, line))
         .collect()
@@ -261,7 +261,7 @@ fn with_what_records_tell(
     mut plan: Plan,
     group: &Group,
     members: &[Member],
-    left: Vec<LeftServers>,
+    left: Vec<LeftoverServers>,
 ) -> Plan {
     let networks = group.mappings_from_current().networks;
     let known: BTreeSet<ServerId> = plan.members.iter().map(|m| m.server_id.clone()).collect();

@@ -5,7 +5,7 @@ use protector_core::{
     id::{OperationId, SiteName},
     mark,
     member::Member,
-    operation::{MapKind, OperationKind, OperationRecord, OperationState},
+    operation::{OperationKind, OperationRecord, OperationState},
     orphan::CloudResource,
     plan::Plan,
     runbook::resource::ResourceKind,
@@ -45,18 +45,32 @@ pub enum Interrupted {
 ///
 /// # Errors
 ///
-/// 409 for a group that is `split_brain`: old servers of it may run where it would go.
+/// What the database says.
 pub async fn interrupted(app: &App, group: &Group) -> ApiResult<Interrupted> {
-    let stuck = group.status.is_moving() || group.status == GroupStatus::Error;
-    if !stuck {
-        refuse_wrong_status(group, group.kind_of_move())?;
-    }
+    let stuck = is_stuck(group);
     Ok(match last_begun(app, &group.id).await? {
         Some(KeptOperation::Here(last)) if was_in_vain(&last) => Interrupted::InVain(last),
         Some(last) if stuck => LastMove::of(last).interrupted(&group.other().site),
         // The site that began it was lost before it could say more than that, or nothing is under way.
         _ => Interrupted::Nothing,
     })
+}
+
+/// Refuses an unplanned failover of a group whose status allows none: one that is at rest goes as a planned move does, and a
+/// move that is stuck may be taken over.
+///
+/// # Errors
+///
+/// 409, so for a group that is `split_brain`: old servers of it may run where it would go.
+pub fn refuse_status_of_unplanned(group: &Group) -> ApiResult<()> {
+    if is_stuck(group) {
+        return Ok(());
+    }
+    refuse_wrong_status(group, group.kind_of_move())
+}
+
+fn is_stuck(group: &Group) -> bool {
+    group.status.is_moving() || group.status == GroupStatus::Error
 }
 
 /// Whether `last` is an unplanned failover that was to go on from an interrupted one, and failed: the copies that it has
@@ -205,9 +219,8 @@ fn left_copy(plan: &Plan, member: &Member, copy: &CloudResource, maker: &Maker<'
 /// to it would lose that without a word.
 fn made_of(last: &OperationRecord, newest: &RecoveryPoint) -> Vec<OperationId> {
     let operation = &last.operation;
-    let group = operation.group_id.as_str();
-    let is_still_the_newest = match last.map.target(MapKind::RecoveryPoint, group) {
-        Some(chosen) => chosen == newest.id.as_str(),
+    let is_still_the_newest = match last.map.recovery_point(&operation.group_id) {
+        Some(chosen) => chosen == newest.id,
         // It failed before it had chosen one.
         None => newest.taken_at < operation.created_at,
     };
@@ -289,7 +302,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
     use protector_core::{
         journal_conformance,
-        operation::{Planning, ResourceMap},
+        operation::{MapKind, Planning, ResourceMap},
     };
 
     use super::*;

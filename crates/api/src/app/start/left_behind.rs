@@ -1,11 +1,7 @@
 //! What earlier operations have left in the way of a new one.
 
 use protector_core::{
-    group::Group,
-    id::ServerId,
-    member::Member,
-    operation::{OperationKind, StepState},
-    plan::Plan,
+    group::Group, id::ServerId, member::Member, operation::StepState, plan::Plan,
     runbook::unplanned_failover::servers_left,
 };
 use protector_store::KeptOperation;
@@ -44,7 +40,7 @@ pub async fn left_on_the_way_back(
         }
         Some(KeptOperation::Elsewhere(copy)) if copy.is_unplanned() => {
             let lines = app.database.peer_operation_lines(&copy.id).await?;
-            let ids = left_servers_in_copy(&lines)
+            let ids = leftover_servers_in_copy(&lines)
                 .filter_map(|line| line.get("resource_id").and_then(Value::as_str));
             let left = ids.filter(|server| !stays(server));
             let there = format!("openstack --os-cloud {}", copy.home_site);
@@ -62,7 +58,7 @@ pub async fn left_on_the_way_back(
 }
 
 /// The lines of the servers that a failover run by the other site left on its source, as that site shows them.
-pub(crate) fn left_servers_in_copy(lines: &[Value]) -> impl Iterator<Item = &Value> {
+pub(crate) fn leftover_servers_in_copy(lines: &[Value]) -> impl Iterator<Item = &Value> {
     let word =
         |line: &Value, field: &str| line.get(field).and_then(Value::as_str).map(str::to_owned);
     lines.iter().filter(move |line| {
@@ -70,6 +66,3 @@ pub(crate) fn left_servers_in_copy(lines: &[Value]) -> impl Iterator<Item = &Val
             && word(line, "state").as_deref() == Some(StepState::Failed.as_str())
     })
 }
-
-/// The kinds of operations that move a whole group.
-pub(crate) const MOVES: [OperationKind; 2] = [OperationKind::Failover, OperationKind::Failback];

@@ -23,9 +23,9 @@ use crate::{
         reset_status::{PATIENCE, holdings},
         start::{
             abort::refuse_where_it_is_well,
-            adoptable::{refuse_elsewhere, refuse_older, refuse_unadoptable},
+            adoptable::{refuse_group_elsewhere, refuse_older, refuse_unadoptable},
             new_operation::{Asker, refuse_while_cleaned, start},
-            unplanned_plan::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
+            unplanned::{LeftCopies, TakeOver, Unplanned, plan_to_take_over},
         },
     },
     http::error::{ApiError, ApiResult},
@@ -126,7 +126,7 @@ pub(crate) async fn belongs_elsewhere(app: &App, copy: &PeerOperation) -> ApiRes
 }
 
 /// The refusal of an adoption whose source does not answer.
-pub(crate) fn needs_the_source(
+pub(crate) fn source_does_not_answer(
     failed: &OperationRecord,
     stored: &StoredGroup,
     why: &CloudError,
@@ -160,7 +160,7 @@ pub(crate) async fn adopt_without_source(
     let group = &stored.group;
     refuse_at_the_source(app, &left)?;
     refuse_while_cleaned(app, &left.id).await?;
-    refuse_elsewhere(group, &left.id, &left.source)?;
+    refuse_group_elsewhere(group, &left.id, &left.source)?;
     refuse_older(app, group, &left.id).await?;
     refuse_while_it_answers(app, &stored, &left).await?;
     refuse_without_a_copy(app, &stored, &left).await?;

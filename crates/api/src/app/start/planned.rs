@@ -1,14 +1,16 @@
 //! Starting planned failovers and failbacks.
 
-use protector_clouds::member_refresh::MemberRefresh;
 use protector_core::{
-    group::{Group, status_while},
+    group::{Group, ResourceMappings, status_while},
+    member::Member,
     not_carried::Treatment,
-    operation::{OperationRecord, ResourceMap, StepRecord},
-    plan::Plan,
+    operation::{OperationKind, OperationRecord, ResourceMap, StepRecord},
+    plan::{ArrayPair, Plan},
     readiness::{SourceSeen, not_carried},
+    runbook::failover::planned_move,
 };
 use protector_store::StoredGroup;
+use protector_wire::operation::{Failback, Failover};
 
 use crate::{
     app::{
@@ -16,15 +18,54 @@ use crate::{
         policy::array_pair,
         refusal::Refusal,
         start::{
-            admission::{self, Move},
+            admission,
             left_behind::refuse_while_left,
             new_operation::{Asker, NewMove, start_reserved},
+            source::{refreshed, source_seen},
             strict::refuse_unannounced,
         },
         sync,
     },
     http::error::{ApiError, ApiResult},
 };
+
+/// A planned move of a group to its other site, as asked for.
+pub struct Move {
+    /// `Failover` or `Failback`.
+    pub kind: OperationKind,
+    /// What the request maps, over the stored mapping.
+    pub mappings: ResourceMappings,
+    /// Whether the volumes on the site that the group leaves stay.
+    pub retain_source_volumes: bool,
+}
+
+impl Move {
+    /// What a request for a failover asks for; `retain` is the configuration's word.
+    pub fn failover(request: Failover, retain: bool) -> Self {
+        Self {
+            kind: OperationKind::Failover,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
+            },
+            retain_source_volumes: request.retain_source_volumes.unwrap_or(retain),
+        }
+    }
+
+    /// What a request for a failback asks for. The configuration's word is about failovers only.
+    pub fn failback(request: Failback) -> Self {
+        Self {
+            kind: OperationKind::Failback,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
+            },
+            retain_source_volumes: request.retain_source_volumes,
+        }
+    }
+}
 
 /// A planned move that could start now.
 pub struct PlannedMove {
@@ -43,7 +84,7 @@ pub async fn plan_move(
 ) -> ApiResult<PlannedMove> {
     let (plan, steps) = plan_move_here(app, stored, asked).await?;
     sync::require_in_sync(app, &stored.group).await?;
-    let warnings = refuse_what_would_be_lost(&plan, source)?;
+    let warnings = refuse_move_that_would_lose(&plan, source)?;
     Ok(PlannedMove {
         plan,
         steps,
@@ -53,7 +94,7 @@ pub async fn plan_move(
 
 /// Refuses to move what would be deleted with its original; says what a copy comes up without. Read now: a server may have
 /// got it since it was added. A source that does not tell is asked again by the first line of the move.
-pub(crate) fn refuse_what_would_be_lost(
+pub(crate) fn refuse_move_that_would_lose(
     plan: &Plan,
     source: &SourceSeen,
 ) -> ApiResult<Vec<String>> {
@@ -99,8 +140,7 @@ pub async fn plan_move_here(
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = array_pair(app, group, policy.as_ref())?;
     let retain = asked.retain_source_volumes;
-    let (plan, steps) =
-        admission::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
+    let (plan, steps) = plan_and_runbook(group, kind, members, arrays.as_ref(), mappings, retain)?;
     refuse_while_left(app, group, &plan).await?;
     Ok((plan, steps))
 }
@@ -136,25 +176,21 @@ pub async fn start_move(
     start_reserved(app, asker, stored, new).await
 }
 
-/// What the site where `group` runs shows now.
-pub(crate) async fn source_seen(app: &App, group: &Group) -> SourceSeen {
-    let kind = group.replication_type;
-    app.clouds.source_seen(group.current(), kind).await
-}
-
-/// The group with its members as they are now, where they are not as it knew them: the copies are built from what is read here.
-pub(crate) async fn refreshed(
-    app: &App,
-    stored: &StoredGroup,
-    source: &SourceSeen,
-) -> ApiResult<Option<StoredGroup>> {
-    let refresh = MemberRefresh {
-        database: &app.database,
-        clouds: &*app.clouds,
-        now: app.clock.now(),
-    };
-    match refresh.of_group(&stored.group, source).await? {
-        0 => Ok(None),
-        _ => Ok(Some(app.database.group_show_by_id(&stored.group.id).await?)),
-    }
+/// The plan and the runbook of a planned move of these members.
+pub(super) fn plan_and_runbook(
+    group: &Group,
+    kind: OperationKind,
+    members: Vec<Member>,
+    arrays: Option<&ArrayPair>,
+    mappings: ResourceMappings,
+    retain_source_volumes: bool,
+) -> ApiResult<(Plan, Vec<StepRecord>)> {
+    let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
+        .map_err(|refusal| admission::refused(group, &refusal))?
+        .recovered_as(group.recovery_plan_from_current(kind))
+        .as_now();
+    let steps = planned_move(&plan)
+        .into_steps()
+        .map_err(ApiError::internal)?;
+    Ok((plan, steps))
 }

@@ -1,12 +1,11 @@
 //! Starting a replication of a group (`--action sync`).
 
 use protector_core::{
-    group::status_while,
-    operation::{OperationKind, OperationRecord, ResourceMap},
+    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     plan::Plan,
     runbook::replicate::replicate_now,
 };
-use protector_store::{GroupStart, Lock, StoredGroup};
+use protector_store::StoredGroup;
 
 use crate::{
     app::{
@@ -14,8 +13,8 @@ use crate::{
         policy::array_pair,
         start::{
             admission,
-            new_operation::{Asker, insert, queued},
-            planned::{refreshed, source_seen},
+            new_operation::{Asker, Run, start},
+            source::{refreshed, source_seen},
         },
         sync,
     },
@@ -46,18 +45,15 @@ pub async fn start_replication(
         .as_now();
     let steps = replicate_now().into_steps().map_err(ApiError::internal)?;
     sync::require_in_sync(app, group).await?;
-    let record = OperationRecord {
-        operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
+    let run = Run {
+        kind,
+        planning: Planning::Planned,
+        plan,
         steps,
         map: ResourceMap::default(),
-    };
-    let start = GroupStart {
-        group_id: group.id.clone(),
-        from_status: group.status,
-        from_version: group.version,
-        status: status_while(group.status, kind).unwrap_or(group.status),
+        parent: None,
         supersedes: None,
+        locks: Vec::new(),
     };
-    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
-    Ok(record)
+    start(app, asker, stored, run).await
 }

@@ -26,7 +26,8 @@ use crate::{
         start::{
             admission,
             new_operation::Asker,
-            unplanned_plan::{Unplanned, plan_unplanned},
+            planned,
+            unplanned::{Unplanned, plan_unplanned},
         },
     },
     handlers::action,
@@ -146,7 +147,7 @@ async fn would_start(app: &App, kind: FailoverKind, stored: &StoredGroup) -> Api
     let mappings = group.mappings_from_current();
     let retain = app.settings.retain_source_volumes;
     let kind = OperationKind::Failover;
-    admission::planned(group, kind, members, arrays.as_ref(), mappings, retain).map(|_| ())
+    planned::plan_and_runbook(group, kind, members, arrays.as_ref(), mappings, retain).map(|_| ())
 }
 
 /// Starts the failover of each of `groups`, one after the other in their order.

@@ -7,10 +7,11 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::SiteName,
     operation::{Operation, OperationRecord},
+    peer_site::{PeerSite, ReservationError},
 };
-use protector_engine::peer_site::{PeerSite, ReservationError};
-use protector_peer::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
 use protector_store::{Database, Lineage, Outgoing, StoreError, lineage};
+
+use crate::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
 
 /// The protector of the other site, and what is known here of what it holds.
 pub struct PeerProtector {

@@ -11,9 +11,9 @@ use crate::id::{OperationId, SiteName};
 
 /// A copy of a server that is to be taken back, apart from its own reading.
 #[derive(Clone, Copy, Debug)]
-pub struct RecoveredServer<'a> {
+pub struct CounterpartServer<'a> {
     /// What is known of it as of any copy.
-    pub copy: RecoveredCopy<'a>,
+    pub copy: MadeCounterpart<'a>,
     pub id: &'a str,
     pub asked: Asked,
     /// When its cloud made it, in words.
@@ -30,7 +30,7 @@ pub struct RecoveredServer<'a> {
 
 /// A copy that is to be taken back.
 #[derive(Clone, Copy, Debug)]
-pub struct RecoveredCopy<'a> {
+pub struct MadeCounterpart<'a> {
     /// The operation that made it.
     pub maker: &'a OperationId,
     /// The tenant's project on the target.
@@ -40,8 +40,8 @@ pub struct RecoveredCopy<'a> {
 }
 
 /// Whether a copy that was built may be taken back: somebody may have come to rely on it since.
-pub fn verdict_recovered_server(
-    server: &RecoveredServer<'_>,
+pub fn verdict_counterpart_server(
+    server: &CounterpartServer<'_>,
     marks: &SeenMarks,
     seen: &SeenServer,
 ) -> Verdict {
@@ -58,7 +58,10 @@ pub fn verdict_recovered_server(
 }
 
 /// The failover could not take it back, so it runs, and somebody may work on it: its original is from before that.
-fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+fn its_writes_are_nowhere_else(
+    server: &CounterpartServer<'_>,
+    seen: &SeenServer,
+) -> Option<Verdict> {
     let never_ran = seen.status == "BUILD";
     if server.asked != Asked::ByHand || !seen.may_run() || never_ran {
         return None;
@@ -76,7 +79,7 @@ fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) 
 /// An earlier try has made it, maybe days ago, and one that somebody has paused or rescued since is somebody's. One that is
 /// `ACTIVE` is taken up before anybody asks this.
 fn lives_on_from_an_earlier_try(
-    server: &RecoveredServer<'_>,
+    server: &CounterpartServer<'_>,
     seen: &SeenServer,
 ) -> Option<Verdict> {
     let never_ran = seen.status == "BUILD";
@@ -94,7 +97,7 @@ fn lives_on_from_an_earlier_try(
 }
 
 /// What runs while its original is lost is the only one there is, whatever it has not answered and whoever is at work on it.
-fn its_original_is_lost(server: &RecoveredServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+fn its_original_is_lost(server: &CounterpartServer<'_>, seen: &SeenServer) -> Option<Verdict> {
     let site = server.lost_site?;
     let never_ran = seen.status == "BUILD";
     if server.asked != Asked::Automatically || !seen.may_run() || never_ran {
@@ -111,7 +114,7 @@ fn its_original_is_lost(server: &RecoveredServer<'_>, seen: &SeenServer) -> Opti
 
 /// A copy that is to be taken back, and that its cloud does not show any more.
 #[derive(Clone, Copy, Debug)]
-pub struct ForgottenCopy<'a> {
+pub struct ForgottenCounterpart<'a> {
     pub id: &'a str,
     /// The name of its member.
     pub member: &'a str,
@@ -124,7 +127,7 @@ pub struct ForgottenCopy<'a> {
 
 /// Nova forgets a server whose host is down when somebody deletes it, while its guest goes on: its original would run beside
 /// that, and its bytes be discarded under it.
-pub fn its_guest_may_run_on(copy: &ForgottenCopy<'_>) -> Option<Verdict> {
+pub fn its_guest_may_run_on(copy: &ForgottenCounterpart<'_>) -> Option<Verdict> {
     match copy.host {
         HostState::Up { .. } | HostState::None => None,
         HostState::Down { host } => wait(format!(
@@ -140,7 +143,7 @@ pub fn its_guest_may_run_on(copy: &ForgottenCopy<'_>) -> Option<Verdict> {
 }
 
 /// Why the import of a promoted volume must not be taken back, if it must not: somebody may have come to rely on it since.
-pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<String> {
+pub fn import_must_stay(copy: &MadeCounterpart<'_>, marks: &SeenMarks) -> Option<String> {
     let objection = taken_over(copy.maker, marks).or_else(|| protected_again(copy.protected_by))?;
     match objection {
         Verdict::Keep { why } => Some(why),
@@ -165,17 +168,17 @@ mod tests {
         seen: &SeenServer,
     ) -> Verdict {
         let maker = OperationId::new("op-1");
-        let copy = RecoveredCopy {
+        let copy = MadeCounterpart {
             maker: &maker,
             project_id,
             protected_by,
         };
-        verdict_recovered_server(&server_of(copy, Asked::Automatically), &marked(by), seen)
+        verdict_counterpart_server(&server_of(copy, Asked::Automatically), &marked(by), seen)
     }
 
-    fn server_of(copy: RecoveredCopy<'_>, asked: Asked) -> RecoveredServer<'_> {
+    fn server_of(copy: MadeCounterpart<'_>, asked: Asked) -> CounterpartServer<'_> {
         static SITE: LazyLock<SiteName> = LazyLock::new(|| SiteName::new("site-b"));
-        RecoveredServer {
+        CounterpartServer {
             copy,
             id: "copy",
             asked,
@@ -205,14 +208,14 @@ mod tests {
     #[test]
     fn by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named() {
         let maker = OperationId::new("op-1");
-        let copy = RecoveredCopy {
+        let copy = MadeCounterpart {
             maker: &maker,
             project_id: "p",
             protected_by: None,
         };
         let judge = |asked, status| {
             let server_of = server_of(copy, asked);
-            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+            verdict_counterpart_server(&server_of, &marked("op-1"), &server(status))
         };
         for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
             let why = kept(Some(judge(Asked::ByHand, status)));
@@ -235,17 +238,17 @@ mod tests {
     #[test]
     fn a_copy_that_runs_while_its_original_is_lost_is_not_taken_back_by_itself() {
         let maker = OperationId::new("op-1");
-        let copy = RecoveredCopy {
+        let copy = MadeCounterpart {
             maker: &maker,
             project_id: "p",
             protected_by: None,
         };
         let judge = |asked, status| {
-            let server_of = RecoveredServer {
+            let server_of = CounterpartServer {
                 lost_site: Some("site-a"),
                 ..server_of(copy, asked)
             };
-            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+            verdict_counterpart_server(&server_of, &marked("op-1"), &server(status))
         };
         for status in ["ACTIVE", "PAUSED", "SUSPENDED", "RESCUE"] {
             let why = kept(Some(judge(Asked::Automatically, status)));
@@ -268,14 +271,14 @@ mod tests {
     #[test]
     fn a_retry_takes_no_copy_back_that_may_run() {
         let maker = OperationId::new("op-1");
-        let copy = RecoveredCopy {
+        let copy = MadeCounterpart {
             maker: &maker,
             project_id: "p",
             protected_by: None,
         };
         let judge = |status| {
             let server_of = server_of(copy, Asked::ByRetry);
-            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+            verdict_counterpart_server(&server_of, &marked("op-1"), &server(status))
         };
         for (status, command) in [("PAUSED", "unpause"), ("SUSPENDED", "resume")] {
             let why = kept(Some(judge(status)));
@@ -325,7 +328,7 @@ mod tests {
     }
 
     fn forgotten(asked: Asked, host: &HostState) -> Option<Verdict> {
-        its_guest_may_run_on(&ForgottenCopy {
+        its_guest_may_run_on(&ForgottenCounterpart {
             id: "copy",
             member: "vm-001",
             maker: &OperationId::new("op-1"),
@@ -366,7 +369,7 @@ mod tests {
     #[test]
     fn an_import_that_somebody_relies_on_stays() {
         let maker = OperationId::new("op-1");
-        let copy = |protected_by| RecoveredCopy {
+        let copy = |protected_by| MadeCounterpart {
             maker: &maker,
             project_id: "p",
             protected_by,

@@ -1,7 +1,7 @@
 //! The other site's protector, which may move a group that this one is moving: when it believes that this site is lost.
 
+use crate::operation::Operation;
 use async_trait::async_trait;
-use protector_core::operation::Operation;
 
 /// Asks the other site to hold a group still.
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Lines that more than one runbook has.
+//! Steps that more than one runbook has.
 
 use super::{NewStep, Reported, Runbook, Step, Verb};
 use crate::{
