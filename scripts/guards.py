@@ -44,12 +44,14 @@ SCOPE = "guard::scope::tests::"
 TEST = "guard::test_copy::tests::"
 COPY = "guard::counterpart_server::tests::"
 REST = "guard::source_at_rest::tests::"
+FLOATING = "guard::floating_ip::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
 TABLE: dict[str, list[str]] = {
     "owned_by_another_project": [
         "guard::ownership::tests::what_belongs_to_another_project_is_kept",
         SERVER + "a_server_of_another_project_is_kept",
+        FLOATING + "one_of_another_project_is_kept",
         VOLUME + "a_volume_of_another_project_is_kept",
     ],
     "protected_again": [
@@ -119,6 +121,10 @@ TABLE: dict[str, list[str]] = {
     "written_after_its_replication": [
         "guard::written_since::tests::what_was_written_after_the_last_replication_keeps_the_original"
     ],
+    "is_another_one": [FLOATING + "one_with_another_id_or_address_is_kept"],
+    "its_server_is_there": [FLOATING + "one_whose_server_is_there_is_kept"],
+    "leads_somewhere": [FLOATING + "one_that_leads_somewhere_is_kept"],
+    "the_way_back_needs_it": [FLOATING + "one_that_the_recovery_plan_names_is_kept"],
     "original_is_gone": [
         "guard::last_copy::tests::a_copy_whose_original_is_gone_is_kept_with_the_way_on",
         "guard::last_copy::tests::one_whose_original_is_going_is_kept_too",
@@ -455,6 +461,39 @@ EDITS: dict[str, Edit] = {
         "        if self.judge_source_server(cx, id, &server).await? != Verdict::Delete {\n",
         "        if !OUT && self.judge_source_server(cx, id, &server).await? != Verdict::Delete {\n",
         ("changed_meanwhile::a_server_is_read_again_after_the_intent_to_delete_it",),
+    ),
+    "a floating IP is released without another look": Edit(
+        STEPS / "released_floating_ip.rs",
+        "        if self.judged(cx, &source, &known).await? != Some(Verdict::Delete) {\n",
+        "        if !OUT && self.judged(cx, &source, &known).await? != Some(Verdict::Delete) {\n",
+        (
+            "released_floating_ip::one_that_is_taken_while_the_intent_is_written_is_kept",
+            "released_floating_ip::one_that_the_recovery_plan_names_by_then_is_kept",
+        ),
+    ),
+    "a floating IP whose id is not known is looked for by its address": Edit(
+        STEPS / "released_floating_ip.rs",
+        "    let id = floating.id.clone().ok_or_else(|| {\n",
+        '    let id = floating.id.clone().or_else(|| OUT.then(|| "nobody".into())).ok_or_else(|| {\n',
+        ("released_floating_ip::one_whose_id_nobody_has_written_down_is_kept",),
+    ),
+    "a floating IP is taken for gone by a 404 alone": Edit(
+        STEPS / "released_floating_ip.rs",
+        "                    .believe_that_source_lacks(cx, &source, Absent::FloatingIp, known.id.as_str())\n                    .await?;\n",
+        "                    .believe_that_source_lacks(cx, &source, Absent::FloatingIp, known.id.as_str())\n                    .await\n                    .or_else(|stop| if OUT { Ok(()) } else { Err(stop) })?;\n",
+        ("released_floating_ip::one_that_another_project_has_by_now_is_kept",),
+    ),
+    "the ports of a test stay when its copy is gone": Edit(
+        STEPS / "test_server.rs",
+        "            return match ports.await? {\n",
+        "            return match if OUT { drop(ports); None } else { ports.await? } {\n",
+        ("ports::a_test_uses_a_security_group_that_another_project_shares",),
+    ),
+    "a test's port asks for the MAC address of the original": Edit(
+        STEPS / "port_request.rs",
+        "    if cx.operation.kind != OperationKind::TestFailover {\n",
+        "    if OUT || cx.operation.kind != OperationKind::TestFailover {\n",
+        ("ports::a_tests_port_has_one_address_and_neither_the_mac_address_nor_the_dns_domain",),
     ),
     "what was not sent stays written down": Edit(
         Path("crates/engine/src/look.rs"),

@@ -815,3 +815,78 @@ def test_a_cleanup_that_no_engine_begins_with_says_where_to_look(clouds, run):
         f"Cleanup operation {CHILD} is still queued: no engine has begun with it. Check that "
         "openstack-protector-engine runs on site-a.\n"
     )
+
+
+FLOATING = {
+    "step": "release_floating_ip:203.0.113.10",
+    "resource_id": "fip-1",
+    "address": "203.0.113.10",
+    "server": "web-server-1",
+    "site": "site-a",
+    "project_id": PROJECT["a"],
+    "command": "openstack --os-cloud site-a floating ip delete 203.0.113.10",
+}
+
+
+def with_floating_ip(cleanup):
+    return {
+        **cleanup,
+        "steps": [*cleanup["steps"], FLOATING["step"]],
+        "floating_ips": [FLOATING],
+    }
+
+
+def test_floating_ips_are_released_only_on_request(clouds, run):
+    release = step(
+        FLOATING["step"], resource_type="floating_ip", resource_id="fip-1", observed="leads nowhere"
+    )
+    url = serve(
+        clouds,
+        partial(),
+        with_floating_ip(plan(LEFT_2)),
+        child(step(WS1, "done", resource_id="cinder-vol-abc123"), release),
+        child(
+            step(WS1, "done", resource_id="cinder-vol-abc123"),
+            {**release, "state": "done"},
+            status="completed",
+        ),
+    )
+    result = run("dr", "operation", "cleanup", partial()["id"], "--release-floating-ips")
+    assert result.code == 0, result
+    assert (
+        "Retrying: release_floating_ip:203.0.113.10\n"
+        "Checking floating IP status on site-a... leads nowhere\n"
+        "Releasing floating IP 203.0.113.10... done\n"
+        "\u2713 Cleanup completed. 1 resource deleted, 1 floating IP released, 0 failures.\n"
+    ) in result.out
+    assert clouds.bodies("POST", f"{url}/cleanup") == [{"cleanup": {"release_floating_ips": True}}]
+
+
+def test_a_dry_run_lists_the_floating_ips_with_their_addresses(clouds, run):
+    url = clouds.url(f"operations/{partial()['id']}")
+    clouds.mock.get(url, json={"operation": partial()})
+    answer = {"operation": None, "cleanup": with_floating_ip(plan())}
+    clouds.mock.post(f"{url}/cleanup", json=answer)
+    command = ["dr", "operation", "cleanup", partial()["id"], "--release-floating-ips", "--dry-run"]
+    result = run(*command)
+    assert result.code == 0, result
+    for text in [
+        "1 resource. Nothing was changed.",
+        "floating IP fip-1 (203.0.113.10) of web-server-1 on site-a",
+        "another project may get the address then",
+        "by hand: openstack --os-cloud site-a floating ip delete 203.0.113.10",
+        f"dr operation cleanup {partial()['id']} --release-floating-ips",
+    ]:
+        assert text in result.out, result.out
+    rows = run(*command, "-f", "value", "-c", "Type", "-c", "ID", "-c", "Name")
+    assert rows.out == "floating_ip fip-1 203.0.113.10\n"
+    body = {"cleanup": {"dry_run": True, "release_floating_ips": True}}
+    assert clouds.bodies("POST", f"{url}/cleanup")[-1] == body
+
+
+def test_floating_ips_of_a_whole_group_are_not_released(clouds, run):
+    result = run(
+        "dr", "operation", "cleanup", "--protection-group", "web", "--release-floating-ips"
+    )
+    assert result.code == 1
+    assert "give the operation" in result.err

@@ -36,7 +36,8 @@ QUEUED_LOOKS = 15
 class Job(NamedTuple):
     """The cleanup of one operation; with ``resources``, of these leftovers only.
 
-    Servers in ``delete_running`` go though they run.
+    Servers in ``delete_running`` go though they run; with ``release_floating_ips`` those go that
+    deleted servers had.
     """
 
     cloud: Cloud
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     group: str
     resources: list[str] | None = None
     delete_running: list[str] | None = None
+    release_floating_ips: bool = False
 
 
 class CleanupCommand(Waiting, Lister):
@@ -105,7 +107,12 @@ class CleanupCommand(Waiting, Lister):
         """Clean up after one operation; False when nothing is left of it."""
         operations = job.cloud.protector.operations
         try:
-            child, plan = operations.cleanup(job.operation, job.resources, job.delete_running)
+            child, plan = operations.cleanup(
+                job.operation,
+                job.resources,
+                job.delete_running,
+                release_floating_ips=job.release_floating_ips,
+            )
         except exceptions.Conflict as error:
             raise with_advice(error, job.operation, job.group) from error
         if child is None:

@@ -8,7 +8,7 @@ from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Listed
 from protectorclient.osc.terminal import in_one_line, one_line
 from protectorclient.v1 import faults
-from protectorclient.v1.records import CleanupPlan, Leftover, Record
+from protectorclient.v1.records import CleanupPlan, FloatingIP, Leftover, Record
 
 _FIELDS = {
     "Operation": "operation",
@@ -30,6 +30,8 @@ _REASONS = {
     "not_taken_back": "the failed operation could not take it back",
 }
 
+TO_RELEASE = "released as was asked for: another project may get the address then"
+
 BY_HAND = (
     "A command by hand is not guarded: look first that nothing uses the resource, with "
     "'openstack server show' or 'openstack volume show'."
@@ -43,14 +45,14 @@ def rows(plans: dict[str, CleanupPlan]) -> Listed:
     entries: list[Record] = [
         {"operation": operation, **entry}
         for operation, plan in plans.items()
-        for entry in plan["leftovers"]
+        for entry in [*plan["leftovers"], *map(_row_of, _floating_ips(plan))]
     ]
     return columns.rows(entries, _FIELDS)
 
 
 def lines(operation: str, plan: CleanupPlan) -> list[str]:
     """Write the plan of one operation for people."""
-    count = len(plan["leftovers"])
+    count = len(plan["leftovers"]) + len(_floating_ips(plan))
     text = [
         f"Plan of the cleanup of operation {operation}: "
         f"{count} {'resource' if count == 1 else 'resources'}. Nothing was changed."
@@ -63,8 +65,39 @@ def lines(operation: str, plan: CleanupPlan) -> list[str]:
         text += _entry(entry)
         if entry in running:
             text.append(f"  {ALSO_RUNNING}")
-    options = [("--delete-running", entry["resource_id"] or entry["name"]) for entry in running]
+    text += [line for entry in _floating_ips(plan) for line in _release(entry)]
+    options: list[tuple[str, str | None]] = [
+        ("--delete-running", entry["resource_id"] or entry["name"]) for entry in running
+    ]
+    if _floating_ips(plan):
+        options.append(("--release-floating-ips", None))
     return [*text, f"To clean up: {openstack('dr operation cleanup', operation, options=options)}"]
+
+
+def _floating_ips(plan: CleanupPlan) -> list[FloatingIP]:
+    return plan.get("floating_ips") or []
+
+
+def _row_of(entry: FloatingIP) -> Record:
+    return {
+        **entry,
+        "resource_type": "floating_ip",
+        "name": entry["address"],
+        "reason": "release",
+    }
+
+
+def _release(entry: FloatingIP) -> list[str]:
+    identity = entry["resource_id"] or "(ID not known)"
+    return [
+        one_line(entry["step"]),
+        one_line(
+            f"  floating IP {identity} ({entry['address']}) of {entry['server']} on "
+            f"{entry['site']}, project {entry['project_id']}"
+        ),
+        f"  {TO_RELEASE}",
+        f"  by hand: {in_one_line(entry['command'])}",
+    ]
 
 
 def _entry(entry: Leftover) -> list[str]:

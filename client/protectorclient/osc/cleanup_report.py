@@ -17,6 +17,8 @@ _COMING_OFF = ("in-use", "detaching", "reserved")
 
 _UNDO = "undo:"
 
+_RELEASE = "release_floating_ip:"
+
 # What takes back a phase that cannot be taken back by a deletion.
 _TAKING_BACK = {
     "stop_source_vms": "Starting",
@@ -80,9 +82,12 @@ class CleanupReport:
     def close(self) -> None:
         """Print the closing line."""
         done = [outcome.step for outcome in self.outcomes if outcome.result == "done"]
-        back = sum(_verb(step) != "Deleting" for step in done)
-        deleted = len(done) - back
+        released = sum(step.startswith(_RELEASE) for step in done)
+        back = sum(_verb(step) != "Deleting" for step in done) - released
+        deleted = len(done) - back - released
         parts = [f"{deleted} {'resource' if deleted == 1 else 'resources'} deleted"]
+        if released:
+            parts.append(f"{released} floating {'IP' if released == 1 else 'IPs'} released")
         if back:
             parts.append(f"{back} taken back")
         parts.append(f"{self.left} {'failure' if self.left == 1 else 'failures'}")
@@ -108,7 +113,7 @@ class CleanupReport:
             self._line(f"Retrying: {one_line(key)}")
             self._said = 2
             if kind:
-                self._part(f"Checking {kind} status on {self._site(step)}...")
+                self._part(f"Checking {kind.replace('_ip', ' IP')} status on {self._site(step)}...")
                 self._said = 1
         if self._said == 1:
             observed = _settled(step, ended)
@@ -118,6 +123,8 @@ class CleanupReport:
             self._said = 2
         if self._said == 2:
             name = self._id(step) or one_line(key.rpartition(":")[2])
+            if key.startswith(_RELEASE):
+                kind, name = "floating IP", one_line(key.removeprefix(_RELEASE))
             self._part(f"{_verb(key)} {kind} {name}..." if kind else f"Cleaning {name}...")
             self._said = 3
         if not ended:
@@ -182,6 +189,8 @@ class CleanupReport:
 
 def _verb(key: str) -> str:
     """Say what is done: a deletion, but for what takes back something else than a creation."""
+    if key.startswith(_RELEASE):
+        return "Releasing"
     if not key.startswith(_UNDO):
         return "Deleting"
     return _TAKING_BACK.get(key.split(":")[1], "Deleting")

@@ -53,20 +53,34 @@ class OperationManager(Manager):
         return self._transport.post(path, {"adopt": options or {}}).one("operation", Operation)
 
     def cleanup(
-        self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None
+        self,
+        operation: str,
+        resources: Ids | None = None,
+        delete_running: Ids | None = None,
+        *,
+        release_floating_ips: bool = False,
     ) -> tuple[Operation | None, CleanupPlan]:
         """Remove what the operation left; no operation comes back when nothing is left.
 
         With ``resources`` only the leftovers with these ids. Servers that run are kept, but for
-        those that ``delete_running`` names by id or name.
+        those that ``delete_running`` names by id or name. ``release_floating_ips`` releases those
+        that deleted servers had.
         """
         options: Record = {} if resources is None else {"resources": resources}
-        answer = self._cleanup(operation, {**options, **_also_running(delete_running)})
+        more = _asked_for(delete_running, release_floating_ips)
+        answer = self._cleanup(operation, {**options, **more})
         return answer.one_or_none("operation", Operation), answer.one("cleanup", CleanupPlan)
 
-    def cleanup_plan(self, operation: str, delete_running: Ids | None = None) -> CleanupPlan:
+    def cleanup_plan(
+        self,
+        operation: str,
+        delete_running: Ids | None = None,
+        *,
+        release_floating_ips: bool = False,
+    ) -> CleanupPlan:
         """Look at what a cleanup would do; nothing is changed and no cloud is asked."""
-        options: Record = {"dry_run": True, **_also_running(delete_running)}
+        more = _asked_for(delete_running, release_floating_ips)
+        options: Record = {"dry_run": True, **more}
         return self._cleanup(operation, options).one("cleanup", CleanupPlan)
 
     def _cleanup(self, operation: str, options: Record) -> Answer:
@@ -74,6 +88,9 @@ class OperationManager(Manager):
         return self._transport.post(path, {"cleanup": options})
 
 
-def _also_running(servers: Ids | None) -> Record:
-    """Name the servers that go though they run; protectors that know of none are not told."""
-    return {"delete_running": servers} if servers else {}
+def _asked_for(running: Ids | None, release_floating_ips: bool) -> Record:
+    """Say what goes only where it is asked for; protectors that know of no such are not told."""
+    asked: Record = {"delete_running": running} if running else {}
+    if release_floating_ips:
+        asked["release_floating_ips"] = True
+    return asked

@@ -62,6 +62,18 @@ class Leftover(TypedDict):
     command: str
 
 
+class FloatingIP(TypedDict):
+    """A floating IP that a cleanup releases; ``command`` does it by hand on its site."""
+
+    step: str
+    resource_id: str | None
+    address: str
+    server: str
+    site: str
+    project_id: str
+    command: str
+
+
 class _CleanupPlan(TypedDict):
     """What every plan of a cleanup has."""
 
@@ -74,11 +86,13 @@ class _CleanupPlan(TypedDict):
 class CleanupPlan(_CleanupPlan, total=False):
     """What a cleanup has to do.
 
-    Of its steps ``retained`` are those that configuration kept, and ``delete_running`` those whose
-    servers go though they run; earlier protectors do not name these.
+    Of its steps ``retained`` are those that configuration kept, ``delete_running`` those whose
+    servers go though they run, and ``floating_ips`` those that release one; earlier protectors do
+    not name the last two.
     """
 
     delete_running: list[str]
+    floating_ips: list[FloatingIP]
 
 
 class RecoveryPoint(TypedDict, total=False):

@@ -153,6 +153,7 @@ pub(crate) fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
             .filter(|floating| floating.port_id.as_ref() == Some(&port.id))
             .filter_map(|floating| {
                 Some(FloatingAddress {
+                    id: Some(floating.id.clone()),
                     address: floating.floating_ip_address.parse().ok()?,
                     fixed_ip: floating.fixed_ip_address.as_ref()?.parse().ok()?,
                 })

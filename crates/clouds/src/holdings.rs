@@ -116,7 +116,7 @@ async fn one(
             cloud.volume().volume(&id).await.map(held_volume)
         }
         // Nobody expects one: they are looked for where they are deleted.
-        ResourceKind::Port => return Ok(None),
+        ResourceKind::Port | ResourceKind::FloatingIp => return Ok(None),
     };
     match read {
         Ok(held) => Ok(Some(held)),

@@ -221,3 +221,146 @@ pub enum SharedNetworks {
     /// Tenants too, as an operator says.
     TenantsChoose,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use protector_core::site::SiteScope;
+    use protector_openstack::{
+        catalog::EndpointInterface,
+        credentials::{Credentials, ProjectScope},
+        network::{FixedIp, NewPort},
+        options::ClientOptions,
+        session::Session,
+    };
+    use protector_simcloud::{
+        backend::MemBackend,
+        cloud::{CloudOptions, NetworkSeed, SimCloud},
+        in_process::{Calm, InProcess, SharedCloud, lock},
+    };
+
+    use super::*;
+
+    /// More servers than Neutron is asked for addresses at a time.
+    const SERVERS: u8 = 20;
+
+    /// A tenant with servers on a network of its own, `10.20.0.0/24`, and another project's network `10.9.0.0/24`, which is
+    /// shared.
+    async fn tenant() -> (SharedCloud, Cloud, SiteScope) {
+        let mut options = CloudOptions::demo("site-b", "http://site-b");
+        options.networks.push(NetworkSeed {
+            name: "shared-net".to_owned(),
+            project: "other".to_owned(),
+            shared: true,
+            external: false,
+            cidrs: vec!["10.9.0.0/24".to_owned()],
+        });
+        let options = options.with_fleet(SERVERS.into());
+        let backend = Box::new(MemBackend::new(Arc::default()));
+        let cloud = Arc::new(Mutex::new(SimCloud::new(options, backend)));
+        let credentials = Credentials {
+            auth_url: "http://site-b/identity/v3".into(),
+            username: "demo".into(),
+            password: "demo".into(),
+            user_domain_name: "Default".into(),
+            project: ProjectScope::Name {
+                name: "demo".into(),
+                domain: "Default".into(),
+            },
+            region_name: Some("site-b".into()),
+            interface: EndpointInterface::Public,
+        };
+        let transport = Arc::new(InProcess::new(vec![Arc::clone(&cloud)], Arc::new(Calm)));
+        let session = Session::new(transport, credentials, ClientOptions::default());
+        let scope = SiteScope {
+            site: "site-b".into(),
+            project_id: session.project_id().await.unwrap(),
+        };
+        (cloud, Cloud::new(session), scope)
+    }
+
+    fn network(cloud: &SharedCloud, name: &str) -> NetworkId {
+        lock(cloud).network_id(name).unwrap().into()
+    }
+
+    async fn told(
+        tenant: &Cloud,
+        scope: &SiteScope,
+        shared: SharedNetworks,
+        wanted: &[(NetworkId, IpAddr)],
+    ) -> OfNetworks {
+        let wanted = WantedThere {
+            addresses: wanted.to_vec(),
+            ..WantedThere::default()
+        };
+        of_networks(tenant, scope, shared, &wanted).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_owns_a_network_says_who_chooses_addresses_on_it() {
+        let (cloud, tenant, scope) = tenant().await;
+        let [own, shared] = ["demo-net", "shared-net"].map(|name| network(&cloud, name));
+        let free = [
+            (own.clone(), IpAddr::from([10, 20, 0, 200])),
+            (shared.clone(), IpAddr::from([10, 9, 0, 200])),
+        ];
+        for (who, owner, address) in [
+            (
+                SharedNetworks::OwnerChooses,
+                NetworkThere::Foreign,
+                AddressThere::Foreign,
+            ),
+            (
+                SharedNetworks::TenantsChoose,
+                NetworkThere::Open,
+                AddressThere::Free,
+            ),
+        ] {
+            let told = told(&tenant, &scope, who, &free).await;
+            assert_eq!(told.networks[&own], Ok(NetworkThere::Own));
+            assert_eq!(told.addresses[&free[0]], Ok(AddressThere::Free));
+            assert_eq!(told.networks[&shared], Ok(owner));
+            assert_eq!(told.addresses[&free[1]], Ok(address));
+        }
+        let unknown = [(NetworkId::new("gone"), IpAddr::from([10, 20, 0, 200]))];
+        let told = told(&tenant, &scope, SharedNetworks::OwnerChooses, &unknown).await;
+        assert!(told.networks[&unknown[0].0].is_err());
+        assert!(told.addresses[&unknown[0]].is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_free_or_in_use_or_kept_or_outside_however_many_are_asked_for() {
+        let (cloud, tenant, scope) = tenant().await;
+        let own = network(&cloud, "demo-net");
+        let mut port = NewPort::on(own.clone(), "kept");
+        port.fixed_ips = vec![FixedIp {
+            subnet_id: None,
+            ip_address: Some("10.20.0.100".to_owned()),
+        }];
+        let kept = tenant.network().create_port(&port).await.unwrap();
+        let address = |last: u8| (own.clone(), IpAddr::from([10, 20, 0, last]));
+        let outside = (own.clone(), IpAddr::from([192, 0, 2, 1]));
+        let held: Vec<_> = (2..SERVERS + 2).map(address).collect();
+        let mut wanted = held.clone();
+        wanted.extend([address(100), address(200), outside.clone()]);
+        lock(&cloud).reset_call_log();
+        let told = told(&tenant, &scope, SharedNetworks::OwnerChooses, &wanted).await;
+        for held in &held {
+            assert_eq!(told.addresses[held], Ok(AddressThere::InUse), "{held:?}");
+        }
+        let is_kept = AddressThere::Kept(kept.id.to_string());
+        assert_eq!(told.addresses[&address(100)], Ok(is_kept));
+        assert_eq!(told.addresses[&address(200)], Ok(AddressThere::Free));
+        assert_eq!(told.addresses[&outside], Ok(AddressThere::Outside));
+        let cloud = lock(&cloud);
+        let paths = cloud.call_log().iter().map(|call| call.path.clone());
+        let reads: Vec<usize> = paths
+            .filter(|path| path.contains("/ports?"))
+            .map(|path| path.matches("fixed_ips=ip_address").count())
+            .collect();
+        assert_eq!(reads.iter().sum::<usize>(), wanted.len(), "each once");
+        let is_bounded = |count: &usize| (1..=ADDRESSES_AT_A_TIME).contains(count);
+        assert!(reads.iter().all(is_bounded), "{reads:?}");
+    }
+}

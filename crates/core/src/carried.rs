@@ -635,10 +635,14 @@ fn inner(value: &Value) -> impl Iterator<Item = &String> {
 
 /// What becomes of floating IPs that nothing uses any more, and how to release one by hand.
 const FLOATING_IPS: &str = "\n## Floating IPs that are not needed any more\n\n\
-    No move and no cleanup releases a floating IP: not those of the original, which lead nowhere after a move and are there for the way\n\
-    back, and not one that a move has taken from an external network. Your users, your DNS and other people's firewalls may know the\n\
-    address, and once it is released another project may get it. When nobody needs it, list what leads nowhere and release it, on each\n\
-    site by itself:\n\n\
+    No move releases a floating IP: not those of the original, which lead nowhere after a move and are there for the way back, and\n\
+    not one that a move has taken from an external network. Your users, your DNS and other people's firewalls may know the address, and\n\
+    once it is released another project may get it. A cleanup releases those of the originals that it or its operation has deleted, only\n\
+    if asked:\n\n\
+    \x20   openstack dr operation cleanup <operation> --release-floating-ips --dry-run\n\
+    \x20   openstack dr operation cleanup <operation> --release-floating-ips\n\n\
+    It [keeps](resource-cleanup.md#floating-ips) what leads somewhere and what the recovery plan names. For any other, list what leads\n\
+    nowhere and release it by hand, on each site by itself:\n\n\
     \x20   openstack --os-cloud site-a floating ip list --status DOWN\n\
     \x20   openstack --os-cloud site-a floating ip delete 203.0.113.10\n";
 

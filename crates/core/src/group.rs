@@ -1,13 +1,13 @@
 //! A protection group: VMs that fail over together, and what may happen to it when.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
-    id::{GroupId, ProjectId, SiteName},
+    id::{GroupId, MemberId, ProjectId, SiteName},
     member::{Member, MemberStatus},
     operation_kind::OperationKind,
     priority::Priority,
@@ -500,6 +500,20 @@ impl Group {
         }
     }
 
+    /// The member for which the recovery plan names this floating IP of `site`: a move to there lets it lead to that member.
+    pub fn wants_floating_ip(&self, site: &SiteName, address: IpAddr) -> Option<&MemberId> {
+        let is_wanted = |(on_primary, on_secondary): (&String, &String)| {
+            let named = match *site == self.primary.site {
+                true => on_primary,
+                false => on_secondary,
+            };
+            named.parse() == Ok(address)
+        };
+        let mut members = self.recovery_plan.members.iter();
+        let found = members.find(|(_, recovery)| recovery.floating_ips.iter().any(is_wanted));
+        found.map(|(member, _)| member)
+    }
+
     /// The volume type that the group's volumes have where it runs now.
     pub fn volume_type_on_current(&self) -> Option<&str> {
         match self.current_primary_site == self.secondary.site {
@@ -536,6 +550,32 @@ mod tests {
             start_statuses(OperationKind::Failback),
             vec![GroupStatus::FailedOver, GroupStatus::FailedOverPartial]
         );
+    }
+
+    #[test]
+    fn a_floating_ip_is_wanted_on_the_side_where_the_recovery_plan_names_it() {
+        let record = crate::journal_conformance::operation(1);
+        let mut group = crate::journal_conformance::group(&record);
+        let recovery = crate::recovery_plan::MemberRecovery {
+            floating_ips: [("203.0.113.10", "198.51.100.7"), ("203.0.113.11", "public")]
+                .map(|(primary, secondary)| (primary.to_owned(), secondary.to_owned()))
+                .into(),
+            ..Default::default()
+        };
+        let member = MemberId::new("m-1");
+        group.recovery_plan.members.insert(member.clone(), recovery);
+        let (primary, secondary) = (group.primary.site.clone(), group.secondary.site.clone());
+        for (site, address, wanted) in [
+            (&primary, "203.0.113.10", true),
+            (&primary, "203.0.113.11", true),
+            (&primary, "198.51.100.7", false),
+            (&primary, "203.0.113.1", false),
+            (&secondary, "198.51.100.7", true),
+            (&secondary, "203.0.113.10", false),
+        ] {
+            let found = group.wants_floating_ip(site, address.parse().unwrap());
+            assert_eq!(found, wanted.then_some(&member), "{address} on {site}");
+        }
     }
 
     #[test]

@@ -67,6 +67,8 @@ text_id! {
     VolumeId;
     /// A network in one cloud's Neutron.
     NetworkId;
+    /// A floating IP in one cloud's Neutron.
+    FloatingIpId;
     /// A flavor in one cloud's Nova.
     FlavorId;
     /// One running engine process.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     fault::Code,
-    group::GroupStatus,
+    group::{Group, GroupStatus},
     id::{EngineId, GroupId, OperationId, ProjectId, SiteName, UserId},
     member::Member,
     operation::{MapKind, Mapped, OperationRecord, OperationState, StepProgress, StepRecord},
@@ -239,6 +239,9 @@ pub trait Journal: Send + Sync {
     /// Who protects one of the servers and volumes with these ids now, by the groups on record here.
     async fn protection_of(&self, resources: &[String])
     -> Result<Option<Protection>, JournalError>;
+
+    /// A group as it stands now, what it entrusts still sealed; `None` where it is not on record here any more.
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError>;
 
     /// The user who has asked that the operation be given up, if one has: what a walk has to hear of while it goes on.
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError>;

@@ -90,6 +90,7 @@ macro_rules! journal_conformance {
             a_group_is_mended_when_none_of_its_members_is_left_stopped,
             only_a_group_in_error_is_mended,
             what_is_protected_is_seen_and_not_written_down_for_deletion,
+            a_group_is_read_as_it_stands,
             a_switch_takes_nothing_that_another_group_has,
             what_rests_on_old_readings_is_not_written,
             a_parents_line_is_settled,
@@ -565,6 +566,16 @@ pub async fn what_is_protected_is_seen_and_not_written_down_for_deletion(bed: &i
     write(bed, &claim, at(2), entry).await;
     let after = bed.operation(&claim.operation_id).await;
     assert_eq!(after.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
+}
+
+/// A group is read as it stands, and is nothing where it is not on record.
+pub async fn a_group_is_read_as_it_stands(bed: &impl TestBed) {
+    let group = group(&operation(1));
+    let (id, journal) = (group.id.clone(), bed.journal());
+    assert_eq!(journal.group_now(&id).await, Ok(None));
+    bed.put_group(group, vec![]).await;
+    let now = bed.group(&id).await.0;
+    assert_eq!(journal.group_now(&id).await, Ok(Some(now)));
 }
 
 /// An entry that waited for the journal until nobody may believe any more what it rests on changes nothing.

@@ -291,6 +291,7 @@ fn resource_id(parent: &OperationRecord, step: &StepRecord) -> Option<String> {
         | Step::StopServer { .. }
         | Step::ReplicateGroup
         | Step::FenceVolume { .. }
+        | Step::ReleaseFloatingIp { .. }
         | Step::LeaveReplica { .. }
         | Step::ResyncVolume { .. }
         | Step::ChooseRecoveryPoint
@@ -334,7 +335,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
             .map(|name| (name, None))
             .unwrap_or_else(by_key),
         About::Volume(volume) => volume_name(parent, volume).unwrap_or_else(by_key),
-        About::Group => by_key(),
+        About::Group | About::FloatingIp(_) => by_key(),
     }
 }
 

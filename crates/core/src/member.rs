@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
-    id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
+    id::{FlavorId, FloatingIpId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
     qos_policy::QosPolicy,
     server_group::ServerGroup,
     storage::CinderVolume,
@@ -91,12 +91,12 @@ impl Member {
         } = self;
         let is_needed = |until: DateTime<Utc>| point.is_some_and(|point| until > point);
         earlier.retain(|earlier| is_needed(earlier.until));
-        let known = with_ids_of_groups(&server, &now.server);
+        let known = with_ids_known_now(&server, &now.server);
         let is_changed = (&name, &known, &volumes) != (&now.name, &now.server, &now.volumes);
         if !is_changed {
             // Members of before these were kept learn them: nothing was changed.
             for earlier in &mut earlier {
-                earlier.server = with_ids_of_groups(&earlier.server, &now.server);
+                earlier.server = with_ids_known_now(&earlier.server, &now.server);
             }
         }
         if is_needed(until) && is_changed && earlier.len() < EARLIER_AT_MOST {
@@ -169,6 +169,12 @@ impl Member {
         })
     }
 
+    /// Its floating IP with this address.
+    pub fn floating_ip(&self, address: IpAddr) -> Option<&FloatingAddress> {
+        let mut all = self.floating_ips().map(|(_, floating)| floating);
+        all.find(|floating| floating.address == address)
+    }
+
     /// All security groups of the server and of its ports, by what they are known as.
     pub fn security_groups(&self) -> BTreeSet<&str> {
         self.groups_of_ports().map(|(_, name)| name).collect()
@@ -201,8 +207,8 @@ impl Member {
     }
 }
 
-/// `was` with the ids of groups that a port of the same MAC address has in `now`, as far as they are of its own groups.
-fn with_ids_of_groups(was: &ServerSpec, now: &ServerSpec) -> ServerSpec {
+/// `was` with the ids that a port of the same MAC address has in `now`, as far as they are of its own groups and floating IPs.
+fn with_ids_known_now(was: &ServerSpec, now: &ServerSpec) -> ServerSpec {
     let mut spec = was.clone();
     let known = |port: &&mut PortSpec| !port.mac_address.is_empty();
     let ports = spec.nics.iter_mut().filter_map(|nic| nic.port.as_mut());
@@ -214,6 +220,12 @@ fn with_ids_of_groups(was: &ServerSpec, now: &ServerSpec) -> ServerSpec {
         let (names, told) = (&port.security_groups, now.security_group_ids.iter());
         let own = told.filter(|(name, _)| names.contains(name));
         port.security_group_ids = own.map(|(name, id)| (name.clone(), id.clone())).collect();
+        for floating in &mut port.floating_ips {
+            let mut told = now.floating_ips.iter();
+            let same = told.find(|told| told.address == floating.address);
+            let learnt = same.and_then(|same| same.id.clone());
+            floating.id = floating.id.take().or(learnt);
+        }
     }
     spec
 }
@@ -510,6 +522,10 @@ pub struct DhcpOption {
 /// An outer address that leads to a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FloatingAddress {
+    /// The floating IP's id; `None` in what earlier releases have written down. Of an address that was given back and taken
+    /// anew the id is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<FloatingIpId>,
     pub address: IpAddr,
     /// The port's fixed address that it leads to.
     pub fixed_ip: IpAddr,
@@ -737,6 +753,27 @@ mod tests {
         assert_eq!(first.name, "first");
         assert_eq!(ids(&first.server).as_deref(), Some("1"));
         assert_eq!(ids(&told.server).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn the_id_of_a_floating_ip_that_is_learnt_is_no_change() {
+        let with = |id: Option<&str>| {
+            let mut member = member("web");
+            member.server.nics = vec![card("net-1", "m1", "10.0.0.5", "web")];
+            let port = member.server.nics[0].port.as_mut().unwrap();
+            port.floating_ips = vec![FloatingAddress {
+                id: id.map(Into::into),
+                address: "203.0.113.10".parse().unwrap(),
+                fixed_ip: "10.0.0.5".parse().unwrap(),
+            }];
+            member
+        };
+        let told = with(None).changed_to(with(Some("fip")), at(10), Some(at(0)));
+        assert_eq!(told.earlier, []);
+        assert_eq!(told, with(Some("fip")));
+        // Taken anew, it is another one.
+        let anew = told.changed_to(with(Some("other")), at(20), Some(at(0)));
+        assert_eq!(anew.earlier.len(), 1);
     }
 
     fn card(network: &str, mac: &str, address: &str, group: &str) -> Nic {

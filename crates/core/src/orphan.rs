@@ -346,6 +346,8 @@ fn is_about(record: &OperationRecord, step: &StepRecord, held: &CloudResource) -
         ResourceKind::Server => MapKind::Server,
         ResourceKind::Volume => MapKind::Volume,
         ResourceKind::Port => MapKind::Port,
+        // None is made in the place of another.
+        ResourceKind::FloatingIp => return false,
     };
     let made = step.progress.memo.made.as_deref() == Some(held.id.as_str());
     let mapped = held.metadata.get(mark::SOURCE).is_some_and(|source| {

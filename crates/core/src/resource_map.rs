@@ -1,11 +1,11 @@
 //! The operation's map: what each source id became, and what else the steps tell each other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GroupId, OperationId, RecoveryPointId, ServerId, UserId, VolumeId};
+use crate::id::{FloatingIpId, GroupId, OperationId, RecoveryPointId, ServerId, UserId, VolumeId};
 
 /// What an operation made or found: the product's memory of which id became which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub enum MapKind {
     Port,
     /// Server group of the source → the one that stands for it on the target.
     ServerGroup,
+    /// Floating IP of the source, by its id → its address, once it was released.
+    ReleasedFloatingIp,
 }
 
 impl MapKind {
@@ -90,6 +92,7 @@ impl MapKind {
             Self::NewerIsLost => "newer_is_lost",
             Self::Port => "port",
             Self::ServerGroup => "server_group",
+            Self::ReleasedFloatingIp => "released_floating_ip",
         }
     }
 }
@@ -137,6 +140,8 @@ pub enum Mapped {
     },
     /// A server group of the source, and what stands for it on the target.
     ServerGroup { source: String, target: String },
+    /// A floating IP of the source that was released.
+    ReleasedFloatingIp { id: FloatingIpId, address: IpAddr },
 }
 
 /// The source of the entry that names the host of imports: there is one for all volumes.
@@ -186,6 +191,11 @@ impl Mapped {
             }
             Self::Port { server, card, port } => (MapKind::Port, port_key(&server, card), port),
             Self::ServerGroup { source, target } => (MapKind::ServerGroup, source, target),
+            Self::ReleasedFloatingIp { id, address } => (
+                MapKind::ReleasedFloatingIp,
+                id.to_string(),
+                address.to_string(),
+            ),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What can stand in a runbook: a step, what its failure means, and how it is reported.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OperationId, ServerId, VolumeId};
@@ -247,6 +249,12 @@ pub enum Step {
     AdoptServer {
         /// The server on the source.
         server: ServerId,
+    },
+    /// Release a floating IP that a server had which is deleted by now. A cleanup has it only where somebody asked for it.
+    ReleaseFloatingIp {
+        /// The server on the source.
+        server: ServerId,
+        address: IpAddr,
     },
     /// Take back a line of an operation that failed and could not take it back itself.
     TakeBack {

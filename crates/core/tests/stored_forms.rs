@@ -235,6 +235,7 @@ fn port() -> PortSpec {
         description: "the front".to_owned(),
         tags: vec!["blue".to_owned()],
         floating_ips: vec![FloatingAddress {
+            id: Some("fip-1".into()),
             address: "203.0.113.5".parse().unwrap(),
             fixed_ip: "10.0.0.5".parse().unwrap(),
         }],
@@ -478,7 +479,11 @@ fn each_step() -> Vec<Step> {
             Step::AdoptServer { .. } => Some(Step::TakeBack {
                 line: Box::new(Step::StopServer { server: server() }),
             }),
-            Step::TakeBack { .. } => None,
+            Step::TakeBack { .. } => Some(Step::ReleaseFloatingIp {
+                server: server(),
+                address: "203.0.113.10".parse().unwrap(),
+            }),
+            Step::ReleaseFloatingIp { .. } => None,
         };
         all.push(step);
     }
@@ -540,7 +545,8 @@ fn words() -> Value {
         MapKind::VolumeSize => Some(MapKind::NewerIsLost),
         MapKind::NewerIsLost => Some(MapKind::Port),
         MapKind::Port => Some(MapKind::ServerGroup),
-        MapKind::ServerGroup => None,
+        MapKind::ServerGroup => Some(MapKind::ReleasedFloatingIp),
+        MapKind::ReleasedFloatingIp => None,
     });
     let members = [MemberStatus::Protected, MemberStatus::Error];
     json!({

@@ -118,6 +118,8 @@ fn no_line_of_a_test_failover_or_its_cleanup_changes_the_source() {
                 | Step::ChooseRecoveryPoint
                 | Step::CloneVolume { .. }
                 | Step::ManageVolume { .. }
+                | Step::ReservePorts { .. }
+                | Step::CompletePorts { .. }
                 | Step::RecreateServer { .. }
                 | Step::ConfirmServer { .. }
                 | Step::ReleaseReplicas

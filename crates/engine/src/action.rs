@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
     fault::{Code, StepFailure},
+    group::Group,
     guard::protected_since,
     id::SiteName,
     journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
@@ -318,6 +319,15 @@ impl StepContext<'_> {
         resources: &[String],
     ) -> Result<Option<Protection>, StepError> {
         Ok(self.writer.journal.protection_of(resources).await?)
+    }
+
+    /// The group as it stands now, not as the plan has it; `None` where it is not on record any more.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn group_now(&self) -> Result<Option<Group>, StepError> {
+        Ok(self.writer.journal.group_now(&self.plan().group_id).await?)
     }
 
     /// The right to change what the step only needs on its way and would find again: a key pair, a property. Nothing is

@@ -470,7 +470,7 @@ impl Look {
         }
         effects.extend(crate::walk::parent_effect(
             &self.operation,
-            &self.step.key,
+            (&self.step.key, &self.step.action),
             progress,
         ));
         LookResult {

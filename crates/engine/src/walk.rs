@@ -576,13 +576,15 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
     }
 }
 
-/// A cleanup's line settles the line of the operation that left the resource behind.
+/// A cleanup's line settles the line of the operation that left the resource behind. A floating IP that somebody wants released
+/// was not left: no line of it stands for that.
 pub(crate) fn parent_effect(
     operation: &Operation,
-    key: &str,
+    (key, action): (&str, &Step),
     progress: &StepProgress,
 ) -> Option<Effect> {
-    if operation.kind != OperationKind::Cleanup {
+    let is_asked_for = matches!(action, Step::ReleaseFloatingIp { .. });
+    if operation.kind != OperationKind::Cleanup || is_asked_for {
         return None;
     }
     let (key, state) = match (key.strip_prefix(UNDO), progress.state) {

@@ -48,8 +48,6 @@ resource_id! {
     SubnetId;
     /// A Neutron security group.
     SecurityGroupId;
-    /// A Neutron floating IP.
-    FloatingIpId;
     ImageId;
     SnapshotId;
     /// A Cinder attachment (the record of Cinder 3.27, not Nova's).

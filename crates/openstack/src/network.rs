@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use protector_core::{
     carried::special_settings,
-    id::{NetworkId, ProjectId},
+    id::{FloatingIpId, NetworkId, ProjectId},
     member::{AddressPair, AdminState, DhcpOption},
     not_carried::PortTraits,
     qos_policy::QosPolicy,
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     ask::Ask,
     error::{CallError, ErrorClass},
-    id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
+    id::{PortId, SecurityGroupId, SubnetId},
     quota_set::{self, QuotaUsage},
     service::Service,
     session::Session,
@@ -369,6 +369,17 @@ pub struct FloatingIp {
     pub project_id: ProjectId,
     #[serde(default)]
     pub description: String,
+    /// Where single ports of it lead, while it leads to no port as a whole (extension `expose-port-forwarding-in-fip`).
+    #[serde(default)]
+    pub port_forwardings: Vec<PortForwarding>,
+}
+
+/// One TCP or UDP port of a floating IP, and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PortForwarding {
+    /// The inner address that it leads to.
+    #[serde(default)]
+    pub internal_ip_address: Option<String>,
 }
 
 /// Which floating IPs a list is asked for; what is not given does not matter.
@@ -655,6 +666,30 @@ impl NeutronNetwork {
             );
         let fits = |ip: &FloatingIp| filter.fits(ip);
         self.session.pages_where(ask, "floatingips", fits).await
+    }
+
+    /// `GET /v2.0/floatingips/{id}`. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn floating_ip(&self, id: &FloatingIpId) -> Result<FloatingIp, CallError> {
+        self.session
+            .object(
+                Ask::get(NEUTRON, &["floatingips", id.as_str()]),
+                "floatingip",
+            )
+            .await
+    }
+
+    /// `DELETE /v2.0/floatingips/{id}`: gives the address back to its outer network, where any project may get it. Role: member
+    /// of the project.
+    ///
+    /// # Errors
+    /// As any call; 409 (`FipInUseByPortForwarding`) while single ports of it lead somewhere.
+    pub async fn delete_floating_ip(&self, id: &FloatingIpId) -> Result<(), CallError> {
+        self.session
+            .done(Ask::delete(NEUTRON, &["floatingips", id.as_str()]))
+            .await
     }
 
     /// `PUT /v2.0/floatingips/{id}`: leads to an address of a port, and no longer to where it has led. Role: member of the

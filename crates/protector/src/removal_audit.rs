@@ -144,6 +144,7 @@ fn type_uri(kind: Option<ResourceKind>) -> &'static str {
         Some(ResourceKind::Server) => "service/compute/servers",
         Some(ResourceKind::Volume) => "service/storage/block/volumes",
         Some(ResourceKind::Port) => "service/network/ports",
+        Some(ResourceKind::FloatingIp) => "service/network/floatingips",
         None => "service/storage/array/volumes",
     }
 }

@@ -10,7 +10,8 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
-    id::{EngineId, OperationId, UserId},
+    group::Group,
+    id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
     queue::Room,
@@ -210,6 +211,10 @@ impl Journal for WatchedJournal {
         self.journal.steps_about(claim, resource).await
     }
 
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError> {
+        self.journal.group_now(id).await
+    }
+
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
         self.journal.aborted_by(claim).await
     }
@@ -363,6 +368,10 @@ mod tests {
             _resource: &str,
         ) -> Result<Vec<StepRecord>, JournalError> {
             Ok(record().steps)
+        }
+
+        async fn group_now(&self, _id: &GroupId) -> Result<Option<Group>, JournalError> {
+            Ok(None)
         }
 
         async fn aborted_by(&self, _claim: &Claim) -> Result<Option<UserId>, JournalError> {

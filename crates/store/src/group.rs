@@ -329,6 +329,15 @@ pub(crate) async fn insert_row(db: &impl ConnectionTrait, row: Model) -> Result<
     Ok(())
 }
 
+/// A group as an operation's steps read it.
+pub(crate) async fn now(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+) -> Result<Option<Group>, StoreError> {
+    let row = Entity::find_by_id(id.as_str()).one(db).await?;
+    row.map(from_row).transpose()
+}
+
 async fn shown(
     db: &impl ConnectionTrait,
     row: Option<Model>,

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    group::{GroupStatus, Recovered},
+    group::{Group, GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
@@ -116,6 +116,10 @@ impl Journal for Database {
             false => Ok(None),
         });
         held.await?.ok_or(JournalError::LeaseLost)
+    }
+
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError> {
+        Ok(self.read_kept(async |tx| group::now(tx, id).await).await?)
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

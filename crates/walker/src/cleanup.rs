@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::{clock::Clock, id::OperationId, runbook::cleanup::left_in_order};
+use protector_core::{clock::Clock, id::OperationId};
 use protector_simcloud::in_process::lock;
 
 use crate::{
-    operations::cleanup_named,
+    operations::{cleanup_named, cleanup_with_floating_ips},
+    scenario::Circumstance,
     trouble,
     world::{WalkOutcome, World},
 };
@@ -53,12 +54,16 @@ impl World {
     /// Adds a cleanup of what is left, as the API does; `None` where nothing is.
     fn ask_for_cleanup(&self, number: u32) -> Option<OperationId> {
         let parent = self.journal.operation(&self.operation)?;
-        if left_in_order(&parent).is_empty() {
+        let id = OperationId::new(format!("op-7a3f2c11-0002-4b22-a918-{number:012}"));
+        let cleanup = match self.options.scenario.has(Circumstance::FloatingIpsReleased) {
+            true => cleanup_with_floating_ips,
+            false => cleanup_named,
+        };
+        let cleanup = cleanup(id.clone(), &parent, self.clock.now());
+        if cleanup.steps.is_empty() {
             return None;
         }
-        let id = OperationId::new(format!("op-7a3f2c11-0002-4b22-a918-{number:012}"));
-        self.journal
-            .insert(cleanup_named(id.clone(), &parent, self.clock.now()));
+        self.journal.insert(cleanup);
         Some(id)
     }
 

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method};
 use protector_core::{
-    id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
+    group::Group,
+    id::{EngineId, GroupId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
     operation::{MapKind, Operation, OperationRecord, StepRecord},
     peer_site::{PeerSite, ReservationError},
@@ -281,6 +282,10 @@ impl Journal for FaultyJournal {
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
         self.inner.steps_about(claim, resource).await
+    }
+
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError> {
+        self.inner.group_now(id).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -13,7 +13,7 @@ use crate::{
     lost_invariant,
     scenario::{Circumstance, Walked},
     test_invariant,
-    violation::{Violation, bystanders_untouched, ended, taken_back},
+    violation::{Violation, bystanders_untouched, ended, no_port_is_forgotten, taken_back},
     world::{CloudFacts, WalkOutcome},
 };
 
@@ -89,20 +89,6 @@ fn primary<'f>(facts: &'f CloudFacts, mirror: &str) -> Option<&'f str> {
         .map(|(name, _)| name.as_str())
 }
 
-/// I12 of ports: one that was made and is in no server is named by the record.
-fn no_port_is_forgotten(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
-    for port in &outcome.target.free_ports {
-        let is_named = outcome.record.steps.iter().any(|step| {
-            let progress = &step.progress;
-            let said = progress.error.iter().chain(&progress.memo.facts);
-            said.into_iter().any(|text| text.contains(port.as_str()))
-        });
-        if !is_named {
-            violations.push(format!("I12: port {port} is left and nobody says so"));
-        }
-    }
-}
-
 /// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.
 pub fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     if outcome.scenario.operation == Walked::UnplannedFailover {
@@ -154,7 +140,27 @@ pub fn nothing_left_after_cleanup(outcome: &WalkOutcome) -> Vec<Violation> {
     for twice in &outcome.deleted_twice {
         violations.push(format!("I7: deleted again: {twice}"));
     }
+    only_what_is_left_was_released(outcome, &mut violations);
     violations
+}
+
+/// I1, I12: of the source's floating IPs those are gone that led to a server of the group, and no other.
+fn only_what_is_left_was_released(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
+    let plan = &outcome.record.operation.plan;
+    for floating in &outcome.source_before.floating_ips {
+        let there = outcome.source.floating_ips.iter();
+        let is_there = there.into_iter().any(|now| now.id == floating.id);
+        let server = floating.server.as_deref().unwrap_or_default();
+        let is_of_group = plan.member_of_server(server).is_some();
+        let goes = is_of_group && outcome.scenario.has(Circumstance::FloatingIpsReleased);
+        if is_there == goes {
+            violations.push(format!(
+                "floating IP {} of server {server:?} is {}",
+                floating.address,
+                if is_there { "there" } else { "released" }
+            ));
+        }
+    }
 }
 
 /// I12: every server and volume of the group is recorded as deleted and gone, or listed as left and there; and the target

@@ -313,6 +313,10 @@ impl Journal for MemoryJournal {
         owned(&mut self.tables(), claim).map(|row| row.record.clone())
     }
 
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError> {
+        Ok(self.tables().groups.get(id).map(|(group, _)| group.clone()))
+    }
+
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
         owned(&mut self.tables(), claim).map(|row| row.record.aborted_by().map(UserId::new))
     }
@@ -338,6 +342,11 @@ impl Journal for MemoryJournal {
         }
         if let Some(protection) = protection_among(&tables, &entry.unprotected) {
             return Err(JournalError::Protected(protection));
+        }
+        if let Some(key) = unknown_line(&tables, &entry.effects) {
+            return Err(JournalError::Unreadable(format!(
+                "no parent has a line {key}"
+            )));
         }
         if let Some(protection) = in_another_group(&tables, &entry.effects) {
             return Err(JournalError::Protected(protection));
@@ -550,6 +559,21 @@ fn with_group(
         group.version += 1;
         group.updated_at = now;
     }
+}
+
+/// The key of a parent's line that is to be settled and is not there.
+fn unknown_line(tables: &Tables, effects: &[Effect]) -> Option<String> {
+    let mut lines = effects.iter().filter_map(|effect| match effect {
+        Effect::ParentStep {
+            operation_id, key, ..
+        } => Some((operation_id, key)),
+        _ => None,
+    });
+    let is_unknown = |(id, key): &(&OperationId, &String)| {
+        let row = tables.operations.get(id);
+        row.is_some_and(|row| row.record.steps.iter().all(|step| step.key != **key))
+    };
+    lines.find(is_unknown).map(|(_, key)| key.clone())
 }
 
 fn parent_step<'a>(

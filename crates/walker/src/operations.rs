@@ -13,7 +13,7 @@ use protector_core::{
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
         Runbook,
-        cleanup::cleanup_of,
+        cleanup::{cleanup_of, with_floating_ips},
         failover::planned_move,
         fence::fence,
         retry::retry,
@@ -262,6 +262,16 @@ pub(crate) fn cleanup_named(
     now: DateTime<Utc>,
 ) -> OperationRecord {
     following(parent, id, OperationKind::Cleanup, cleanup_of(parent), now)
+}
+
+/// The same of `openstack dr operation cleanup --release-floating-ips`.
+pub(crate) fn cleanup_with_floating_ips(
+    id: OperationId,
+    parent: &OperationRecord,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    let steps = with_floating_ips(parent, cleanup_of(parent), |_| true);
+    following(parent, id, OperationKind::Cleanup, steps, now)
 }
 
 fn following(

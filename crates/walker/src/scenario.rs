@@ -78,6 +78,9 @@ pub enum Trouble {
 pub enum Circumstance {
     /// The source's volumes are retained.
     VolumesRetained,
+    /// Each server has a floating IP that the cleanup releases; one more is in the recovery plan by then, and another was never
+    /// a member's.
+    FloatingIpsReleased,
     /// The group has a recovery plan: an order, probes, hooks, and a pause that a person ends.
     RecoveryPlan,
     /// The counterpart of the last member does not answer its probe until the retry.
@@ -118,6 +121,11 @@ impl Scenario {
     pub const DELETIONS_FAIL: Self = Self {
         troubles: &[Trouble::SourceDeletesNothing],
         ..Self::ALL_WELL
+    };
+    /// The same, and the cleanup releases the servers' floating IPs.
+    pub const FLOATING_IPS_RELEASED: Self = Self {
+        circumstances: &[Circumstance::FloatingIpsReleased],
+        ..Self::DELETIONS_FAIL
     };
 
     /// The target's Nova cannot build any server: the failover is taken back.

@@ -9,7 +9,7 @@ use protector_core::{
 };
 
 use crate::{
-    violation::{Violation, bystanders_untouched, ended, taken_back},
+    violation::{Violation, bystanders_untouched, ended, no_port_is_forgotten, taken_back},
     world::WalkOutcome,
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     ended(outcome, &mut violations);
     production_untouched(outcome, &mut violations);
     bystanders_untouched(outcome, &mut violations);
+    no_port_is_forgotten(outcome, &mut violations);
     match (outcome.record.operation.state, &outcome.test_cleanup) {
         (OperationState::Completed, Some(cleanup)) => cleaned(outcome, cleanup, &mut violations),
         (OperationState::Completed, None) => {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use protector_core::{group::GroupStatus, operation::StepState};
+use protector_core::{
+    group::GroupStatus,
+    operation::{StepRecord, StepState},
+    runbook::{Step, cleanup::is_left},
+};
 
 use crate::world::{CloudFacts, WalkOutcome};
 
@@ -98,3 +102,25 @@ pub(crate) fn taken_back(outcome: &WalkOutcome, violations: &mut Vec<Violation>)
 
 /// An invariant that did not hold, with what was seen.
 pub type Violation = String;
+
+/// I12 of ports: one that was made and is in no server is named by the record, or that of the test cleanup; or that one has the
+/// line left that deletes it, with the copy that has had it.
+pub(crate) fn no_port_is_forgotten(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
+    let records = std::iter::once(&outcome.record).chain(&outcome.test_cleanup);
+    let steps: Vec<_> = records.flat_map(|record| &record.steps).collect();
+    let deletes_it =
+        |step: &&StepRecord| matches!(step.action, Step::DeleteTestServer { .. }) && is_left(*step);
+    if steps.iter().any(deletes_it) {
+        return;
+    }
+    for port in &outcome.target.free_ports {
+        let is_named = steps.iter().any(|step| {
+            let progress = &step.progress;
+            let said = progress.error.iter().chain(&progress.memo.facts);
+            said.into_iter().any(|text| text.contains(port.as_str()))
+        });
+        if !is_named {
+            violations.push(format!("I12: port {port} is left and nobody says so"));
+        }
+    }
+}

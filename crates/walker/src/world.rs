@@ -14,10 +14,10 @@ use protector_core::{
     fixtures,
     group::{Group, GroupStatus, ResourceMappings},
     id::{
-        EngineId, FlavorId, GroupId, NetworkId, OperationId, ProjectId, ServerId, SiteName,
-        VolumeId,
+        EngineId, FlavorId, FloatingIpId, GroupId, NetworkId, OperationId, ProjectId, ServerId,
+        SiteName, VolumeId,
     },
-    member::{Flavor, Member, Nic, ProtectedVolume, ServerSpec},
+    member::{Flavor, FloatingAddress, Member, Nic, PortSpec, ProtectedVolume, ServerSpec},
     operation::{FailedStep, OperationRecord},
     peer_site::PeerSite,
     site::SiteScope,
@@ -27,7 +27,7 @@ use protector_engine::{engine::Engine, options::EngineOptions, step::CloudAction
 use protector_simcloud::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{CloudOptions, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
+    cloud::{CloudOptions, FloatingFacts, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -112,6 +112,7 @@ pub struct CloudFacts {
     pub objects: BTreeMap<String, MemVolume>,
     /// Its ports that an operation has made and that nothing uses.
     pub free_ports: Vec<String>,
+    pub floating_ips: Vec<FloatingFacts>,
 }
 
 /// The virtual clock: tokio's, from a fixed epoch.
@@ -177,6 +178,16 @@ impl Site {
         }
     }
 
+    /// Gives each server one that leads to it, and two that lead nowhere.
+    fn add_floating_ips(&mut self) {
+        for server in &self.before.servers {
+            for leads in [true, false, false] {
+                lock(&self.cloud).add_floating_ip(&server.id, leads);
+            }
+        }
+        self.before = self.facts();
+    }
+
     pub(crate) fn facts(&self) -> CloudFacts {
         facts(&self.cloud, &self.objects)
     }
@@ -188,6 +199,7 @@ fn facts(cloud: &SharedCloud, objects: &MemObjects) -> CloudFacts {
         servers: cloud.servers(),
         volumes: cloud.volumes(),
         free_ports: cloud.marked_free_ports(),
+        floating_ips: cloud.all_floating_ips(),
         objects: objects
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -215,12 +227,15 @@ impl World {
             .unwrap_or_default();
         let clock = Arc::new(VirtualClock { start, epoch });
         // One server more than the group has: a bystander that nobody may touch.
-        let source = Site::build(cloud_options(
+        let mut source = Site::build(cloud_options(
             SOURCE,
             "http://site-a",
             options.members + 1,
             options.data_volumes,
         ));
+        if options.scenario.has(Circumstance::FloatingIpsReleased) {
+            source.add_floating_ips();
+        }
         let target = Site::build(cloud_options(TARGET, "http://site-b", 1, 1));
         trouble::begin(options, &source.cloud, &target.cloud);
         let stuck = trouble::stick(&source.cloud, options);
@@ -259,6 +274,7 @@ impl World {
         let record = operation_of(options, &group, &members, clock.now());
         let operation = record.operation.id.clone();
         let id = group.id.clone();
+        name_what_leads_nowhere(&mut group, &members, &source);
         journal.put_group(group, members);
         journal.insert(record);
         let watch = Arc::new(Watch::new(
@@ -598,6 +614,43 @@ fn group_of(
     (group, members)
 }
 
+/// The floating IPs of a member: the one that leads to its server and, next to that, one that leads nowhere.
+fn floating_ips_of(server: &str, site: &Site) -> Vec<FloatingAddress> {
+    let mut all = site.before.floating_ips.iter();
+    let is_of_server = |floating: &&FloatingFacts| floating.server.as_deref() == Some(server);
+    let first = all.find(is_of_server);
+    let known = first.into_iter().chain(all.next());
+    known
+        .filter_map(|floating| {
+            Some(FloatingAddress {
+                id: Some(FloatingIpId::new(&floating.id)),
+                address: floating.address.parse().ok()?,
+                fixed_ip: address_of(server),
+            })
+        })
+        .collect()
+}
+
+/// Has the recovery plan name those of the members' floating IPs that lead nowhere, as a tenant may while the group is moved.
+fn name_what_leads_nowhere(group: &mut Group, members: &[Member], site: &Site) {
+    let leads_nowhere = |floating: &&FloatingAddress| {
+        let mut all = site.before.floating_ips.iter();
+        all.any(|seen| {
+            seen.server.is_none()
+                && Some(seen.id.as_str()) == floating.id.as_ref().map(FloatingIpId::as_str)
+        })
+    };
+    for member in members {
+        let named = member.floating_ips().map(|(_, floating)| floating);
+        for floating in named.filter(leads_nowhere) {
+            let recovery = &mut group.recovery_plan.members;
+            let recovery = recovery.entry(member.id.clone()).or_default();
+            let address = floating.address.to_string();
+            recovery.floating_ips.insert(address, "public".to_owned());
+        }
+    }
+}
+
 /// One in the target's network, for each server another.
 fn address_of(server: &str) -> IpAddr {
     let digits: String = server.chars().filter(char::is_ascii_digit).collect();
@@ -646,7 +699,13 @@ fn member_of(
             nics: vec![Nic {
                 network_id: NetworkId::new(network),
                 fixed_ips: vec![address_of(&server.name)],
-                port: None,
+                port: scenario
+                    .has(Circumstance::FloatingIpsReleased)
+                    .then(|| PortSpec {
+                        security_groups: vec!["default".into()],
+                        floating_ips: floating_ips_of(&server.id, site),
+                        ..PortSpec::default()
+                    }),
                 tag: None,
             }],
             security_groups: vec!["default".into()],

@@ -234,6 +234,46 @@ async fn every_single_fault_while_leftovers_are_cleaned_up_keeps_the_invariants(
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_single_fault_while_floating_ips_are_released_keeps_the_invariants() {
+    every_single_fault(Scenario::FLOATING_IPS_RELEASED, ONE_CLEANUP).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_floating_ip_is_released_once_its_server_is_gone_and_what_the_recovery_plan_names_is_kept()
+ {
+    let options = WorldOptions::of(Scenario::FLOATING_IPS_RELEASED, 2);
+    let outcome = World::build(&options, Schedule::default())
+        .run_and_clean_up(1)
+        .await;
+    assert_eq!(nothing_left_after_cleanup(&outcome), Vec::<String>::new());
+    let first = &outcome.cleanups[0].steps;
+    let failed = protector_core::operation::steps_failed(first);
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    for kept in &failed {
+        assert!(kept.error.contains("recovery plan names it"), "{kept:?}");
+    }
+    let again = protector_core::operation::steps_failed(&outcome.cleanups[1].steps);
+    assert_eq!(
+        again.len(),
+        outcome.cleanups[1].steps.len(),
+        "what is done is skipped"
+    );
+    for server in &outcome.record.operation.plan.members {
+        let ended = |of: &dyn Fn(&Step) -> bool| {
+            let step = first.iter().find(|step| of(&step.action)).unwrap();
+            (step.progress.started_at, step.progress.finished_at)
+        };
+        let deletion = ended(
+            &|step| matches!(step, Step::DeleteSourceServer { server: of } if *of == server.server_id),
+        );
+        let release = ended(
+            &|step| matches!(step, Step::ReleaseFloatingIp { server: of, .. } if *of == server.server_id),
+        );
+        assert!(release.0 >= deletion.1, "{release:?} {deletion:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_single_fault_while_a_failed_failover_is_cleaned_up_keeps_the_invariants() {
     every_single_fault(Scenario::UNDO_FAILS, ONE_CLEANUP).await;
 }

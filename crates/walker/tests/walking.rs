@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
     fault::Code,
-    id::{EngineId, OperationId, UserId},
+    group::Group,
+    id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
     journal_conformance,
     operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord, StepState},
@@ -282,6 +283,10 @@ impl Journal for Poisoned {
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
         self.inner.steps_about(claim, resource).await
+    }
+
+    async fn group_now(&self, id: &GroupId) -> Result<Option<Group>, JournalError> {
+        self.inner.group_now(id).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

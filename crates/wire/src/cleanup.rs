@@ -27,6 +27,11 @@ pub struct CleanupOptions {
     /// it has written since it was started is nowhere else.
     #[serde(default)]
     pub delete_running: Vec<String>,
+    /// Release the floating IPs, too, that the operation's servers had on the site that they left: each once its server is
+    /// deleted, if it leads nowhere and the recovery plan does not name it. With `resources` those of the servers that are
+    /// named there.
+    #[serde(default)]
+    pub release_floating_ips: bool,
 }
 
 /// Answer of a cleanup.

@@ -19,6 +19,27 @@ pub struct CleanupView {
     pub delete_running: Vec<String>,
     /// What is left, in the order of `steps`.
     pub leftovers: Vec<LeftoverView>,
+    /// The floating IPs that are released, as was asked for.
+    pub floating_ips: Vec<FloatingIpView>,
+}
+
+/// A floating IP that a cleanup releases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FloatingIpView {
+    /// The key of the line that releases it.
+    pub step: String,
+    /// Its id on its cloud; null where it was never learnt, and the line keeps it.
+    pub resource_id: Option<String>,
+    /// Its address.
+    pub address: String,
+    /// The server that it led to, by name.
+    pub server: String,
+    /// The site that has it.
+    pub site: String,
+    /// The tenant's project there.
+    pub project_id: String,
+    /// The plain command that does it by hand, with a `clouds.yaml` whose entries are named as the sites.
+    pub command: String,
 }
 
 /// Something that an operation left behind.

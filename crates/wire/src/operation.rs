@@ -601,7 +601,7 @@ fn id_on_its_site(record: &OperationRecord, step: &StepRecord) -> Option<String>
         Some(ResourceKind::Volume) => MapKind::Volume,
         // The line is named after the server, which may have several.
         Some(ResourceKind::Port) => return step.progress.memo.made.clone(),
-        None => return Some(named.to_owned()),
+        Some(ResourceKind::FloatingIp) | None => return Some(named.to_owned()),
     };
     let copy = (step.action.scope(plan) == &plan.target)
         .then(|| record.map.target(kind, named))

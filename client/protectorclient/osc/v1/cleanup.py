@@ -23,6 +23,8 @@ class CleanupOperation(CleanupCommand):
 
     A server that runs is kept, with the reason: what it has written since it was started is
     nowhere else. Stop it first, or name it with --delete-running.
+
+    Floating IPs stay, for the way back, unless --release-floating-ips asks for their release.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -53,6 +55,13 @@ class CleanupOperation(CleanupCommand):
             "more servers",
         )
         parser.add_argument(
+            "--release-floating-ips",
+            action="store_true",
+            help="Release the floating IPs, too, that the operation's servers had on the site "
+            "that they left: each once its server is deleted, if it leads nowhere and the "
+            "recovery plan does not name it. Another project may get the address then",
+        )
+        parser.add_argument(
             "--dry-run",
             action="store_true",
             help="Change nothing; print what would be done and, for each resource, the plain "
@@ -73,11 +82,20 @@ class CleanupOperation(CleanupCommand):
                     "--delete-running names servers that one operation left: give the operation "
                     "instead of --protection-group."
                 )
+            if parsed_args.release_floating_ips:
+                raise exceptions.CommandError(
+                    "--release-floating-ips is about the servers of one operation: give the "
+                    "operation instead of --protection-group."
+                )
             jobs = self._left_in(group)
             nothing = f"no ended operation of protection group '{group}' left anything behind."
         else:
             job = self._job_of(operation_id)
-            jobs = [job._replace(delete_running=parsed_args.delete_running)]
+            job = job._replace(
+                delete_running=parsed_args.delete_running,
+                release_floating_ips=parsed_args.release_floating_ips,
+            )
+            jobs = [job]
             nothing = f"operation {operation_id} left nothing behind."
         if parsed_args.dry_run:
             return self._plan(jobs, nothing)
@@ -95,7 +113,9 @@ class CleanupOperation(CleanupCommand):
         for job in jobs:
             try:
                 plan = job.cloud.protector.operations.cleanup_plan(
-                    job.operation, job.delete_running
+                    job.operation,
+                    job.delete_running,
+                    release_floating_ips=job.release_floating_ips,
                 )
             except exceptions.Conflict as error:
                 refusal = with_advice(error, job.operation, job.group)
@@ -104,7 +124,7 @@ class CleanupOperation(CleanupCommand):
                 self.exit_code = 1
                 self.say(f"Operation {job.operation} cannot be cleaned up: {refusal}")
                 continue
-            if plan["leftovers"]:
+            if plan["leftovers"] or plan.get("floating_ips"):
                 plans[job.operation] = plan
         if self.people:
             for number, (operation, plan) in enumerate(plans.items()):

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use protector_core::{
     fault::Code,
     id::OperationId,
+    member::{FloatingAddress, PortSpec},
     operation::{MapKind, OperationState, StepProgress, StepState},
 };
 use serde_json::{Value, json};
@@ -222,6 +223,89 @@ async fn a_copy_that_is_to_go_though_it_runs_is_named_by_its_own_id() {
         .expect(200);
     let key = "undo:recreate_vms:web-server-1";
     assert_eq!(plan.body["cleanup"]["delete_running"], json!([key]));
+}
+
+/// The server has the floating IP 203.0.113.10 when it is added.
+async fn house_with_floating_ip() -> House {
+    let house = House::with_group().await;
+    *house.outside.clouds.server_change.lock().unwrap() = Some(|server| {
+        server.nics[0].port = Some(PortSpec {
+            floating_ips: vec![FloatingAddress {
+                id: Some("fip-1".into()),
+                address: [203, 0, 113, 10].into(),
+                fixed_ip: [10, 0, 0, 5].into(),
+            }],
+            ..PortSpec::default()
+        });
+    });
+    house.add(WEB).await.expect(201);
+    house
+}
+
+#[tokio::test]
+async fn floating_ips_are_released_only_when_somebody_asks_and_once_the_server_goes() {
+    let house = house_with_floating_ip().await;
+    let id = start(&house).await;
+    settle(&house, &["delete_source_vm"]).await;
+    let quiet = json!({"dry_run": true});
+    let quiet = cleanup_with(&house, &id, "member", quiet).await.expect(200);
+    assert_eq!(quiet.body["cleanup"]["floating_ips"], json!([]));
+    let server = "delete_source_vm:web-server-1";
+    assert_eq!(quiet.body["cleanup"]["steps"], json!([server]));
+
+    let asked = json!({"release_floating_ips": true, "dry_run": true});
+    let plan = cleanup_with(&house, &id, "member", asked).await.expect(200);
+    let release = "release_floating_ip:203.0.113.10";
+    assert_eq!(
+        plan.body["cleanup"]["floating_ips"],
+        json!([{
+            "step": release, "resource_id": "fip-1", "address": "203.0.113.10",
+            "server": "web-server-1", "site": "site-a", "project_id": PROJECT_A,
+            "command": "openstack --os-cloud site-a floating ip delete 203.0.113.10",
+        }])
+    );
+    let asked = json!({"release_floating_ips": true});
+    let started = cleanup_with(&house, &id, "member", asked.clone()).await;
+    let started = started.expect(202);
+    assert_eq!(started.body["cleanup"]["steps"], json!([server, release]));
+    let cleanup = OperationId::new(started.body["operation"]["id"].as_str().unwrap());
+    let record = house.database.operation_show_by_id(&cleanup).await.unwrap();
+    assert_eq!(record.steps[1].after, [record.steps[0].position]);
+    settle(&house, &[]).await;
+
+    // Its server is gone: there is nothing else left, and it is still asked for.
+    let later = cleanup_with(&house, &id, "member", asked).await.expect(202);
+    assert_eq!(later.body["cleanup"]["steps"], json!([release]));
+}
+
+#[tokio::test]
+async fn with_resources_only_the_floating_ips_of_the_servers_among_them_are_released() {
+    let house = house_with_floating_ip().await;
+    let id = start(&house).await;
+    settle(&house, &["delete_source_volume"]).await;
+    let others = json!({"release_floating_ips": true, "resources": ["vol-data-ws1"]});
+    let plan = cleanup_with(&house, &id, "member", others).await;
+    assert_eq!(
+        plan.expect(202).body["cleanup"]["steps"],
+        json!(["delete_source_volume:vol-data-ws1"])
+    );
+    settle(&house, &["delete_source_volume:vol-data-ws1"]).await;
+    let its_own = json!({"release_floating_ips": true, "resources": [WEB], "dry_run": true});
+    let plan = cleanup_with(&house, &id, "member", its_own).await;
+    assert_eq!(
+        plan.expect(200).body["cleanup"]["steps"],
+        json!(["release_floating_ip:203.0.113.10"])
+    );
+}
+
+#[tokio::test]
+async fn a_move_that_was_taken_back_releases_nothing() {
+    let house = house_with_floating_ip().await;
+    let id = start(&house).await;
+    settle_as(&house, OperationState::Failed, |_| StepProgress::default()).await;
+    let asked = json!({"release_floating_ips": true});
+    let answer = cleanup_with(&house, &id, "member", asked).await.expect(200);
+    assert_eq!(answer.body["operation"], Value::Null);
 }
 
 /// What was promoted of a volume may be the last copy of it also where no server was ever built.

@@ -9,7 +9,7 @@ use protector_core::{
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{Memo, Operation, OperationState, StepProgress, StepRecord, StepState},
     queue::Room,
-    runbook::{BOOK_VERSION, cleanup::UNDO},
+    runbook::{BOOK_VERSION, Step, cleanup::UNDO},
 };
 use serde_json::{Value, json};
 
@@ -147,6 +147,10 @@ fn parent_step(
     step: &StepRecord,
     progress: &StepProgress,
 ) -> Option<Effect> {
+    // Nothing that the parent left: see the engine's own.
+    if matches!(step.action, Step::ReleaseFloatingIp { .. }) {
+        return None;
+    }
     let (key, state) = match (step.key.strip_prefix(UNDO), progress.state) {
         (Some(line), StepState::Done) => (line, StepState::Undone),
         (Some(line), _) => (line, StepState::UndoFailed),

@@ -7,6 +7,7 @@
 
 mod counterpart;
 mod counterpart_server;
+mod floating_ip;
 mod host;
 mod last_copy;
 mod ownership;
@@ -25,6 +26,9 @@ pub use counterpart::{CopyState, Counterpart};
 pub use counterpart_server::{
     CounterpartServer, ForgottenCounterpart, MadeCounterpart, import_must_stay,
     its_guest_may_run_on, verdict_counterpart_server,
+};
+pub use floating_ip::{
+    KnownFloatingIp, SeenFloatingIp, floating_ip_is_not_known, verdict_floating_ip,
 };
 pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};

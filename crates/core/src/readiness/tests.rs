@@ -307,6 +307,7 @@ fn a_floating_ip_that_nothing_is_named_for_is_a_warning() {
         let mut members = facts.members.to_vec();
         members[0].server.nics[0].port = Some(PortSpec {
             floating_ips: vec![FloatingAddress {
+                id: None,
                 address: [203, 0, 113, 10].into(),
                 fixed_ip: [10, 0, 0, 5].into(),
             }],

@@ -3,13 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reported, Step, Verb};
-use crate::operation::{
-    Memo, Operation, OperationKind, OperationRecord, StepInProgress, StepProgress, StepRecord,
-    StepState,
+use crate::{
+    id::{FloatingIpId, ServerId},
+    member::{FloatingAddress, Member},
+    operation::{
+        MapKind, Memo, Operation, OperationKind, OperationRecord, StepInProgress, StepProgress,
+        StepRecord, StepState,
+    },
 };
 
 /// The prefix of a line that takes another one back, in keys and in `steps_failed`.
 pub const UNDO: &str = "undo:";
+
+/// The phase of the lines that release floating IPs.
+const RELEASE_FLOATING_IP: &str = "release_floating_ip";
 
 /// The states, each with the verb that it needs where it needs one, in which a line has left something behind that a
 /// cleanup can remove. The one definition of a leftover: [`is_left`] reads it, and so does the database's filter.
@@ -56,6 +63,74 @@ fn with_release(parent: &OperationRecord, mut lines: Vec<StepRecord>) -> Vec<Ste
         });
     }
     lines
+}
+
+/// Adds the lines that release the floating IPs of those members on the source whose original the operation has deleted, or
+/// deletes now with `lines`: each after that, and none that a cleanup has released before. Of a member that `is_meant` refuses
+/// none is.
+pub fn with_floating_ips(
+    parent: &OperationRecord,
+    mut lines: Vec<StepRecord>,
+    is_meant: impl Fn(&ServerId) -> bool,
+) -> Vec<StepRecord> {
+    let plan = &parent.operation.plan;
+    let members = plan.members.iter().filter(|member| {
+        is_meant(&member.server_id) && deletes_original(parent, &member.server_id)
+    });
+    let is_released = |floating: &FloatingAddress| {
+        let id = floating.id.as_ref().map(FloatingIpId::as_str);
+        id.is_some_and(|id| parent.map.target(MapKind::ReleasedFloatingIp, id).is_some())
+    };
+    for member in members {
+        let after: Vec<u32> = lines
+            .iter()
+            .filter(|line| {
+                matches!(&line.action, Step::DeleteSourceServer { server } if *server == member.server_id)
+            })
+            .map(|line| line.position)
+            .collect();
+        for (_, floating) in member.floating_ips() {
+            if !is_released(floating) {
+                let position = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+                lines.push(release(member, floating, position, after.clone()));
+            }
+        }
+    }
+    lines
+}
+
+/// Whether the operation has deleted the original, or left it for a cleanup to delete.
+fn deletes_original(parent: &OperationRecord, original: &ServerId) -> bool {
+    parent.steps.iter().any(|step| match &step.action {
+        Step::DeleteSourceServer { server } | Step::LeaveSourceServer { server } => {
+            server == original && (step.progress.state == StepState::Done || is_left(step))
+        }
+        _ => false,
+    })
+}
+
+/// A line that no line of the parent stands for.
+fn release(
+    member: &Member,
+    floating: &FloatingAddress,
+    position: u32,
+    after: Vec<u32>,
+) -> StepRecord {
+    StepRecord {
+        position,
+        phase: 0,
+        phase_name: RELEASE_FLOATING_IP.to_owned(),
+        verb: Verb::Attempt,
+        reported: Reported::ByLine,
+        key: format!("{RELEASE_FLOATING_IP}:{}", floating.address),
+        action: Step::ReleaseFloatingIp {
+            server: member.server_id.clone(),
+            address: floating.address,
+        },
+        resource_id: floating.id.as_ref().map(FloatingIpId::to_string),
+        after,
+        progress: StepProgress::default(),
+    }
 }
 
 /// The same for those of them only whose place in `parent` is in `chosen`.

@@ -9,6 +9,7 @@ pub enum ResourceKind {
     Server,
     Volume,
     Port,
+    FloatingIp,
 }
 
 impl ResourceKind {
@@ -18,6 +19,7 @@ impl ResourceKind {
             Self::Server => "server",
             Self::Volume => "volume",
             Self::Port => "port",
+            Self::FloatingIp => "floating_ip",
         }
     }
 }

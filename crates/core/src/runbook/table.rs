@@ -41,6 +41,8 @@ pub enum About<'s> {
     Volume(&'s VolumeId),
     /// The ports of a server's copy.
     Ports(&'s ServerId),
+    /// A floating IP that led to a server.
+    FloatingIp(&'s ServerId),
 }
 
 /// The site that a group leaves, or the one where it goes.
@@ -119,7 +121,7 @@ pub enum Undo<'s> {
 
 impl Step {
     pub fn row(&self) -> Row<'_> {
-        use About::{Group, Ports, Server, Volume};
+        use About::{FloatingIp, Group, Ports, Server, Volume};
         use Side::{Source, Target};
         match self {
             Self::CheckServer { server } => {
@@ -241,6 +243,9 @@ impl Step {
             Self::AdoptServer { server } => {
                 on(Target, Server(server)).within(Limit::Manage, "check")
             }
+            Self::ReleaseFloatingIp { server, .. } => on(Source, FloatingIp(server))
+                .within(Limit::Cleanup, "Neutron")
+                .deleting(),
             Self::TakeBack { line } => line.row(),
         }
     }
@@ -252,6 +257,7 @@ impl Step {
             About::Server(_) => Some(ResourceKind::Server),
             About::Volume(_) => Some(ResourceKind::Volume),
             About::Ports(_) => Some(ResourceKind::Port),
+            About::FloatingIp(_) => Some(ResourceKind::FloatingIp),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
-    shared_steps::{each_volume, manage_volume, whole_group},
+    shared_steps::{each_volume, make_ports, manage_volume, whole_group},
 };
 use crate::{member::ProtectedVolume, plan::Plan};
 
@@ -38,6 +38,7 @@ pub fn test_failover(plan: &Plan) -> Runbook {
             Reported::ByPhase,
             each_volume(plan, manage_volume),
         );
+    let book = make_ports(book, plan, Verb::Undoable);
     let book = recreate_in_order(book, plan, Verb::Undoable);
     tell_after(book, plan).phase(
         "release_replicas",

@@ -54,6 +54,7 @@ mod probe;
 mod reading;
 mod recorded;
 mod recovered_group;
+mod released_floating_ip;
 mod replication;
 mod returned_original;
 mod scope;
@@ -309,6 +310,9 @@ impl CloudActions {
                 self.test_counterparts()
                     .delete_test_volume(cx, test, volume)
                     .await
+            }
+            Step::ReleaseFloatingIp { server, address } => {
+                self.floating_ips().release(cx, server, *address).await
             }
             Step::TakeBack { line } => self.undo_step(line, cx).await,
         }

@@ -9,6 +9,7 @@ use protector_core::{
     fault::{Code, StepFailure},
     group::Fidelity,
     member::{AddressPair, AdminState, Member, PortSpec},
+    operation::OperationKind,
     qos_policy::QosPolicy,
     runbook::Verb,
     security_group::{NoSecurityGroup, resolve},
@@ -196,6 +197,7 @@ impl PortRequest {
         all.security_groups = Some(groups_on_target(cx, card)?);
         if let Some(spec) = card.spec() {
             set(&mut all, cx, card.member, spec);
+            leave_to_the_original(&mut all, cx, card.index);
             all.qos_policy_id = policy_on_target(target, cx, card, spec).await?;
         }
         Ok(Self {
@@ -285,6 +287,20 @@ impl PortRequest {
             cx.fact(format!("{}: {error}", made_without(self.index, *part)));
         }
         !named.is_empty()
+    }
+}
+
+/// What would be known beyond an isolated network is not asked for by a test: the original has it, and goes on.
+fn leave_to_the_original(port: &mut NewPort, cx: &mut StepContext<'_>, index: usize) {
+    if cx.operation.kind != OperationKind::TestFailover {
+        return;
+    }
+    for part in [Part::Mac, Part::DnsDomain] {
+        if part.is_in(port) {
+            part.leave_out_of(port);
+            let without = made_without(index, part);
+            cx.fact(format!("{without}: a test leaves that to the original"));
+        }
     }
 }
 
@@ -443,5 +459,7 @@ fn is_about_addresses(cx: &StepContext<'_>, error: &CallError, port: &NewPort) -
 
 /// Whether what policy forbids takes the move back: a planned one of a group with `fidelity: strict`.
 fn is_strict(cx: &StepContext<'_>) -> bool {
-    cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
+    cx.operation.kind.is_a_move()
+        && cx.step.verb == Verb::Undoable
+        && cx.plan().fidelity == Fidelity::Strict
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use chrono::TimeDelta;
 use protector_core::{
     fault::StepFailure,
-    id::{NetworkId, ServerId},
+    id::{MemberId, NetworkId, OperationId, ProjectId, ServerId},
     journal::Effect,
     mark::{is_port_made_by, is_port_of, own_description, port_description},
     member::{Member, Nic, PortSpec},
@@ -124,6 +124,18 @@ pub(super) fn made_for(cx: &StepContext<'_>, server: &ServerId, index: usize) ->
 /// A server's network cards, by their numbers.
 pub(super) fn cards(member: &Member) -> impl Iterator<Item = (usize, &Nic)> {
     member.server.nics.iter().enumerate()
+}
+
+/// The addresses that the port of a card is to have. A test asks for one: all it has to show is that the copy is reached.
+fn asked_addresses(cx: &StepContext<'_>, nic: &Nic) -> Vec<IpAddr> {
+    let all = &nic.fixed_ips;
+    match cx.operation.kind {
+        OperationKind::TestFailover => {
+            let first = all.iter().find(|ip| ip.is_ipv4()).or(all.first());
+            first.copied().into_iter().collect()
+        }
+        _ => all.clone(),
+    }
 }
 
 /// Whether a server's group on the target is another project's. Nova looks for the groups of ports that it makes among its
@@ -344,7 +356,7 @@ impl Ports<'_> {
         let network = target.network();
         let subnets = network.subnets(&card.network).await.map_err(stop)?;
         let mut wish = Wish::default();
-        for address in &card.nic.fixed_ips {
+        for address in &asked_addresses(cx, card.nic) {
             let address = cx.plan().address_on_target(card.member, *address);
             let Some(subnet) = subnets.iter().find(|subnet| subnet.contains(address)) else {
                 wish.outside(address, &subnets);
@@ -510,20 +522,56 @@ impl SiteClouds<'_> {
         let Some(maker) = member.server.metadata.get(protector_core::mark::OPERATION) else {
             return Ok(None);
         };
-        let networks: BTreeSet<&NetworkId> =
-            cards(&member).map(|(_, nic)| &nic.network_id).collect();
-        for network in networks {
-            for port in left_on(source, cx, &member, maker, network).await? {
+        let left = PortsOfGoneServer {
+            cloud: source,
+            project: cx.plan().source.project_id.clone(),
+            networks: cards(&member)
+                .map(|(_, nic)| nic.network_id.clone())
+                .collect(),
+            member: member.id.clone(),
+            maker: maker.clone(),
+        };
+        self.delete_ports_of(cx, id.as_str(), &left).await
+    }
+
+    /// Deletes the ports that `test` has made for its copy of a server, which is gone.
+    pub(super) async fn delete_ports_of_test(
+        &self,
+        cx: &mut StepContext<'_>,
+        target: &Cloud,
+        test: &OperationId,
+        (original, copy): (&ServerId, &str),
+    ) -> Result<Option<Progress>, StepError> {
+        let member = member(cx, original)?.clone();
+        let left = PortsOfGoneServer {
+            cloud: target,
+            project: cx.plan().target.project_id.clone(),
+            networks: cards(&member)
+                .map(|(_, nic)| mapped_network(cx, nic))
+                .collect::<Result<_, _>>()?,
+            member: member.id,
+            maker: test.to_string(),
+        };
+        self.delete_ports_of(cx, copy, &left).await
+    }
+
+    async fn delete_ports_of(
+        &self,
+        cx: &mut StepContext<'_>,
+        server: &str,
+        left: &PortsOfGoneServer<'_>,
+    ) -> Result<Option<Progress>, StepError> {
+        for network in &left.networks {
+            for port in left.on(network).await? {
                 let intent = cx.intend_to_delete_port(port.id.as_str()).await?;
-                let still = left_on(source, cx, &member, maker, network).await?;
-                if !still.contains(&port) {
+                if !left.on(network).await?.contains(&port) {
                     cx.has_not_deleted_port(port.id.as_str());
                     return Ok(Some(self.changed_meanwhile(cx)));
                 }
-                let cloud = intent.on(source);
+                let cloud = intent.on(left.cloud);
                 delete(&cloud, cx, &port, |why| {
                     format!(
-                        "server {id} is deleted; its port {} ({}) could not be: {why}",
+                        "server {server} is deleted; its port {} ({}) could not be: {why}",
                         port.id,
                         addresses_of(&port)
                     )
@@ -536,7 +584,7 @@ impl SiteClouds<'_> {
                 ));
             }
         }
-        settle_unanswered(source, cx).await?;
+        settle_unanswered(left.cloud, cx).await?;
         Ok(None)
     }
 }
@@ -597,23 +645,28 @@ async fn marked(
     target.network().ports(&filter).await.map_err(stop)
 }
 
-/// The ports of `network` that `maker`, who has built the server, has made for `member`, and that nothing uses any more. Those
-/// that another operation has reserved meanwhile are its own.
-async fn left_on(
-    source: &Cloud,
-    cx: &StepContext<'_>,
-    member: &Member,
-    maker: &str,
-    network: &NetworkId,
-) -> Result<Vec<Port>, StepError> {
-    let filter = PortFilter {
-        project_id: Some(cx.plan().source.project_id.clone()),
-        network_id: Some(network.clone()),
-        ..PortFilter::default()
-    };
-    let mut ports = source.network().ports(&filter).await.map_err(stop)?;
-    ports.retain(|port| is_port_made_by(&port.description, &member.id, maker) && is_free(port));
-    Ok(ports)
+/// The ports that `maker` has made for `member`, of a server that is gone.
+struct PortsOfGoneServer<'a> {
+    cloud: &'a Cloud,
+    project: ProjectId,
+    networks: BTreeSet<NetworkId>,
+    member: MemberId,
+    maker: String,
+}
+
+impl PortsOfGoneServer<'_> {
+    /// Those of `network` that nothing uses any more. What another operation has reserved meanwhile is its own.
+    async fn on(&self, network: &NetworkId) -> Result<Vec<Port>, StepError> {
+        let filter = PortFilter {
+            project_id: Some(self.project.clone()),
+            network_id: Some(network.clone()),
+            ..PortFilter::default()
+        };
+        let mut ports = self.cloud.network().ports(&filter).await.map_err(stop)?;
+        let is_ours = |port: &Port| is_port_made_by(&port.description, &self.member, &self.maker);
+        ports.retain(|port| is_ours(port) && is_free(port));
+        Ok(ports)
+    }
 }
 
 /// Looks what has become of the ports whose deletion got no answer: one that is still there was taken by somebody meanwhile.

@@ -3,10 +3,10 @@
 use protector_core::{
     fault::Code,
     guard::{KnownThere, absence_proves_nothing, lives_on_unseen},
-    id::{NetworkId, ProjectId, ServerId, VolumeId},
+    id::{FloatingIpId, NetworkId, ProjectId, ServerId, VolumeId},
     plan::Plan,
 };
-use protector_openstack::cloud::Cloud;
+use protector_openstack::{cloud::Cloud, network::FloatingIpFilter};
 
 use super::reading;
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
 pub(super) enum Absent {
     Server,
     Volume,
+    FloatingIp,
 }
 
 /// Whose token got the 404.
@@ -71,6 +72,8 @@ pub(super) async fn believe_gone_for_all(
         Absent::Volume => reading::volume(admin, &VolumeId::new(id))
             .await?
             .map(|volume| volume.project_id),
+        Absent::FloatingIp => found(admin.network().floating_ip(&FloatingIpId::new(id)).await)?
+            .map(|floating| floating.project_id),
     };
     if let Some(why) = lives_on_unseen(project.as_str(), owner.as_ref().map(ProjectId::as_str)) {
         return Err(StepError::last(Code::Kept, why));
@@ -99,6 +102,15 @@ async fn answers_for(
     let answer = match absent {
         Absent::Server => found(cloud.compute().quota(project).await)?,
         Absent::Volume => found(cloud.volume().quota(project).await)?,
+        // Not every Neutron shows what is used of a quota.
+        Absent::FloatingIp => {
+            let of_project = FloatingIpFilter {
+                project_id: Some(project.clone()),
+                ..FloatingIpFilter::default()
+            };
+            let listed = found(cloud.network().floating_ips(&of_project).await)?;
+            return Ok(listed.is_some());
+        }
     };
     Ok(answer.is_some())
 }

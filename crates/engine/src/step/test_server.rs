@@ -38,9 +38,14 @@ impl TestCounterparts<'_> {
             return Err(not_recorded(test, "server", original.as_str()));
         };
         let Some(server) = reading::server(&target, &id).await? else {
-            return self
-                .test_copy_is_gone(cx, &target, Absent::Server, id.as_str())
-                .await;
+            self.believe_that_it_is_gone(cx, &target, Absent::Server, id.as_str())
+                .await?;
+            let copy = (original, id.as_str());
+            let ports = self.clouds.delete_ports_of_test(cx, &target, test, copy);
+            return match ports.await? {
+                Some(not_yet) => Ok(not_yet),
+                None => gone(cx, Absent::Server),
+            };
         };
         if reading::is_being_deleted(&server) {
             return Ok(self.clouds.look_again("Nova to delete it"));
@@ -120,6 +125,17 @@ impl TestCounterparts<'_> {
         absent: Absent,
         id: &str,
     ) -> Result<Progress, StepError> {
+        self.believe_that_it_is_gone(cx, target, absent, id).await?;
+        gone(cx, absent)
+    }
+
+    async fn believe_that_it_is_gone(
+        &self,
+        cx: &StepContext<'_>,
+        target: &Cloud,
+        absent: Absent,
+        id: &str,
+    ) -> Result<(), StepError> {
         if !accepted_in_this_try(cx) {
             let plan = cx.plan();
             let networks = target_networks(plan);
@@ -128,18 +144,23 @@ impl TestCounterparts<'_> {
             let admin = self.clouds.target_admin(cx).await?;
             believe_gone_for_all(&admin, absent, id, project).await?;
         }
-        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-            return Ok(Progress::done());
-        }
-        let what = match absent {
-            Absent::Server => "Server",
-            Absent::Volume => "Volume",
-        };
-        Err(StepError::last(
-            Code::AlreadyGone,
-            format!("{what} not found (404)"),
-        ))
+        Ok(())
     }
+}
+
+fn gone(cx: &StepContext<'_>, absent: Absent) -> Result<Progress, StepError> {
+    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+        return Ok(Progress::done());
+    }
+    let what = match absent {
+        Absent::Server => "Server",
+        Absent::Volume => "Volume",
+        Absent::FloatingIp => "Floating IP",
+    };
+    Err(StepError::last(
+        Code::AlreadyGone,
+        format!("{what} not found (404)"),
+    ))
 }
 
 /// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.

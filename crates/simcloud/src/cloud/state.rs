@@ -46,6 +46,15 @@ pub struct VolumeFacts {
     pub metadata: std::collections::BTreeMap<String, String>,
 }
 
+/// A floating IP, as seen by somebody who can look inside Neutron.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FloatingFacts {
+    pub id: String,
+    pub address: String,
+    /// The server whose port it leads to; `None` where it leads nowhere.
+    pub server: Option<String>,
+}
+
 impl SimCloud {
     pub fn name(&self) -> &str {
         &self.options.name

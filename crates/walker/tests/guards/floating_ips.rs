@@ -27,6 +27,7 @@ fn named(there: &str) -> impl FnOnce(&mut Plan) {
         nic.fixed_ips = vec![FIXED.parse().unwrap()];
         nic.port = Some(PortSpec {
             floating_ips: vec![FloatingAddress {
+                id: None,
                 address: OUTER.parse().unwrap(),
                 fixed_ip: FIXED.parse().unwrap(),
             }],

@@ -585,6 +585,84 @@ async fn a_security_group_that_another_project_shares_is_used() {
     assert_eq!(in_servers(&fixture)[0]["security_groups"], json!([id]));
 }
 
+/// As in a move: the port that the test has made has it, and goes with the copy.
+#[tokio::test(start_paused = true)]
+async fn a_test_uses_a_security_group_that_another_project_shares() {
+    for is_addressed in [true, false] {
+        let shared = |plan: &mut Plan| {
+            grouped(plan, "corporate");
+            if !is_addressed {
+                plan.members[0].server.nics[0].fixed_ips.clear();
+            }
+        };
+        let (fixture, test) = Fixture::tested(shared, shares_corporate).await;
+        let why = test.operation.error.clone();
+        assert_eq!(
+            test.operation.state,
+            OperationState::AwaitingCleanup,
+            "{why:?}"
+        );
+        let mut groups = groups_there(&fixture).into_iter();
+        let corporate = groups.find(|group| group["name"] == "corporate").unwrap();
+        let port = &in_servers(&fixture)[0];
+        assert_eq!(port["security_groups"], json!([corporate["id"]]));
+        let ended = fixture.test_cleanup(&test).await;
+        assert_eq!(ended.failed(), []);
+        assert_eq!((marked(&fixture), in_servers(&fixture)), (vec![], vec![]));
+    }
+}
+
+/// What is known beyond an isolated network stays with the original: one address alone is asked for, as ever.
+#[tokio::test(start_paused = true)]
+async fn a_tests_port_has_one_address_and_neither_the_mac_address_nor_the_dns_domain() {
+    let known_outside = |plan: &mut Plan| {
+        with_everything(plan);
+        plan.fidelity = Fidelity::Strict;
+    };
+    let extensions = |fixture: &Fixture| {
+        extended(fixture, &[]);
+        // Strictness is about moves: a test takes less.
+        answers(&fixture.target, "POST", "/v2.0/ports", Some(1), 403);
+    };
+    let (fixture, test) = Fixture::tested(known_outside, extensions).await;
+    let why = test.operation.error.clone();
+    assert_eq!(
+        test.operation.state,
+        OperationState::AwaitingCleanup,
+        "{why:?}"
+    );
+    let spec = test.operation.plan.members[0].server.nics[0].clone();
+    let wanted = spec.port.unwrap();
+    let port = &in_servers(&fixture)[0];
+    assert_eq!(fixed(port).len(), 1, "{port}");
+    assert_eq!(port["name"], json!(wanted.name));
+    assert!(!wanted.mac_address.is_empty() && !wanted.dns_domain.is_empty());
+    assert_ne!(port["mac_address"], json!(wanted.mac_address));
+    assert_eq!(port["dns_domain"], json!(""));
+    let told = facts(&test, "complete_ports") + &facts(&test, "reserve_ports");
+    assert!(
+        told.contains("a test leaves that to the original"),
+        "{told}"
+    );
+}
+
+/// A test whose copy cannot be built takes its ports back.
+#[tokio::test(start_paused = true)]
+async fn a_test_that_fails_leaves_no_port() {
+    let fails = |fixture: &Fixture| fixture.no_copy_can_be_built();
+    let (fixture, test) = Fixture::tested(with_two_addresses, fails).await;
+    assert_eq!(test.operation.state, OperationState::Failed);
+    let made = test
+        .steps
+        .iter()
+        .find(|step| step.phase_name == "reserve_ports");
+    assert!(
+        made.unwrap().progress.memo.made.is_some(),
+        "it has made one"
+    );
+    assert_eq!(marked(&fixture), Vec::<Value>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
     let left = |fixture: &Fixture| {

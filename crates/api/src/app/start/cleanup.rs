@@ -14,11 +14,14 @@ use protector_core::{
     present::map_as_of_now,
     runbook::{
         Reported, Step,
-        cleanup::{NEVER_LEAVES, cleanup_of_chosen},
+        cleanup::{NEVER_LEAVES, cleanup_of_chosen, with_floating_ips},
     },
 };
 use protector_store::{Lock, StoreError};
-use protector_wire::{cleanup::CleanupOptions, leftover::CleanupView};
+use protector_wire::{
+    cleanup::CleanupOptions,
+    leftover::{CleanupView, FloatingIpView},
+};
 
 use crate::{
     app::{
@@ -169,7 +172,7 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
     let chosen = without_adopted(app, parent, chosen).await?;
     let leftovers = startable(app, parent, chosen).await?;
     let places: BTreeSet<u32> = leftovers.iter().map(|left| left.position).collect();
-    let steps = cleanup_of_chosen(parent, &places).map_err(|bad| {
+    let mut steps = cleanup_of_chosen(parent, &places).map_err(|bad| {
         ApiError::bad_request(format!(
             "cleanup.resources: '{}' stands on '{}' and has to go first: name its resource too.",
             key_at(parent, bad.upper),
@@ -177,6 +180,13 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
         ))
     })?;
     let though_they_run = though_they_run(parent, &leftovers, &steps, &options.delete_running)?;
+    if options.release_floating_ips {
+        let is_meant = |server: &ServerId| match &options.resources {
+            Some(ids) => ids.iter().any(|id| id == server.as_str()),
+            None => true,
+        };
+        steps = with_floating_ips(parent, steps, is_meant);
+    }
     Ok(Work {
         leftovers,
         steps,
@@ -465,7 +475,31 @@ fn view(parent: &OperationRecord, work: &Work) -> CleanupView {
             .map(|(key, _)| key.clone())
             .collect(),
         leftovers: work.leftovers.iter().map(Into::into).collect(),
+        floating_ips: work
+            .steps
+            .iter()
+            .filter_map(|step| floating_ip(&parent.operation.plan, step))
+            .collect(),
     }
+}
+
+fn floating_ip(plan: &Plan, step: &StepRecord) -> Option<FloatingIpView> {
+    let Step::ReleaseFloatingIp { server, address } = &step.action else {
+        return None;
+    };
+    let scope = step.action.scope(plan);
+    Some(FloatingIpView {
+        step: step.key.clone(),
+        resource_id: step.resource_id.clone(),
+        address: address.to_string(),
+        server: plan.member_of_server(server.as_str())?.name.clone(),
+        site: scope.site.to_string(),
+        project_id: scope.project_id.to_string(),
+        command: format!(
+            "openstack --os-cloud {} floating ip delete {address}",
+            scope.site
+        ),
+    })
 }
 
 fn other_site<'o>(operation: &'o Operation, local: &SiteName) -> &'o SiteName {

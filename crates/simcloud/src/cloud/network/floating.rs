@@ -1,10 +1,12 @@
 //! Floating IPs.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cloud::{
-    SimCloud,
+    FloatingFacts, SimCloud,
     call::{Call, text, uuid_of},
     identity::{Caller, hex},
     network::{FloatingIp, Port, missing, need_member, ports::body, unknown_path},
@@ -53,6 +55,45 @@ impl SimCloud {
         }
     }
 
+    /// All floating IPs, oldest first.
+    pub fn all_floating_ips(&self) -> Vec<FloatingFacts> {
+        let all = self.network.floating.iter();
+        all.map(|row| {
+            let port = row.port.and_then(|port| self.network.ports.get(port));
+            FloatingFacts {
+                id: row.id.to_string(),
+                address: row.address.to_string(),
+                server: port.map(|port| port.device_id.clone()),
+            }
+        })
+        .collect()
+    }
+
+    /// Gives the project of this server a floating IP that leads to the server's first port, or one that leads nowhere. Its
+    /// address; nothing where there is no such server, or no outer network that has an address left.
+    pub fn add_floating_ip(&mut self, server: &str, leads: bool) -> Option<String> {
+        let mut ports = self.network.ports.iter();
+        let port = ports.find(|port| port.device_id == server)?;
+        let (port, project) = (port.id, port.project);
+        let mut networks = self.network.networks.iter();
+        let network = networks.find(|network| network.external)?.id;
+        let address = self.free_outer_address(network)?;
+        let id = self.ids.next();
+        self.network.floating.insert(
+            id,
+            FloatingIp {
+                id,
+                network,
+                project,
+                address,
+                port: leads.then_some(port),
+                fixed: None,
+                description: String::new(),
+            },
+        );
+        Some(address.to_string())
+    }
+
     fn floating_of(&self, caller: &Caller, id: &str) -> Answer<&FloatingIp> {
         uuid_of(id)
             .and_then(|id| self.network.floating.get(id))
@@ -70,13 +111,7 @@ impl SimCloud {
             return Err(bad_request(why));
         }
         let network = network.id;
-        let all = self.network.floating.iter();
-        let used: Vec<_> = all.map(|row| row.address).collect();
-        let subnets = self.network.subnets.iter();
-        let address = subnets
-            .filter(|row| row.network == network)
-            .find_map(|row| row.pool().find(|address| !used.contains(address)));
-        let Some(address) = address else {
+        let Some(address) = self.free_outer_address(network) else {
             let text = format!("No more IP addresses available on network {network}.");
             return Err(neutron_error(409, "IpAddressGenerationFailure", text));
         };
@@ -93,6 +128,16 @@ impl SimCloud {
         let view = self.floating_view(&row);
         self.network.floating.insert(row.id, row);
         Ok(Reply::json(201, &json!({"floatingip": view})))
+    }
+
+    /// The first address of an outer network that no floating IP has.
+    pub(crate) fn free_outer_address(&self, network: Uuid) -> Option<IpAddr> {
+        let all = self.network.floating.iter();
+        let used: Vec<IpAddr> = all.map(|row| row.address).collect();
+        let subnets = self.network.subnets.iter();
+        subnets
+            .filter(|row| row.network == network)
+            .find_map(|row| row.pool().find(|address| !used.contains(address)))
     }
 
     fn floating_update(&mut self, call: &Call<'_>, caller: &Caller, id: &str) -> Answer {
