@@ -161,6 +161,21 @@ e2e-whole-vm: build $(VENV)/.installed ## A server with everything, over and bac
 e2e-unplanned: build $(VENV)/.installed ## The primary site is lost and comes back, on the real control planes (after testbed-up)
 	testbed/e2e/unplanned.sh
 
+# --- two real Ceph clusters -------------------------------------------------------------------------------------------
+
+.PHONY: ceph-up
+ceph-up: ## Install and start two real Ceph clusters that mirror to each other
+	testbed/ceph/install.sh
+	testbed/ceph/up.sh
+
+.PHONY: ceph-down
+ceph-down: ## Stop them
+	testbed/ceph/down.sh
+
+.PHONY: e2e-ceph-driver
+e2e-ceph-driver: prerequisites ## The stories of the Ceph driver on the real clusters (after ceph-up)
+	PROTECTOR_TEST_CEPH="$${CEPHBED_BASE:-$(CURDIR)/.run/ceph}" $(CARGO) test -p protector-ceph-rbd --locked --test real_clusters -- --nocapture
+
 .PHONY: bench
 bench: ## 100 VMs with 200 volumes on clouds as slow as real ones
 	benches/failover-100-vms.sh

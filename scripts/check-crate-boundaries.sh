@@ -25,6 +25,7 @@ allowed oslo file
 allowed openstack core file
 allowed array core
 allowed mock-array core
+allowed ceph-rbd core
 allowed store core file
 allowed engine core openstack
 allowed wire core store

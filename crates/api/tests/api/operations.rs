@@ -127,7 +127,7 @@ async fn cleanup_takes_up_what_failed() {
     assert_eq!(operation["parent_operation_id"], id.as_str());
     let expected = json!({
         "skipped": 5, "retained": [], "steps": ["delete_source_volume:vol-data-ws1"],
-        "delete_running": [],
+        "delete_running": [], "floating_ips": [],
         "leftovers": [{
             "step": "delete_source_volume:vol-data-ws1",
             "resource_type": "volume", "resource_id": "vol-data-ws1", "name": "vol-data-ws1",
@@ -168,7 +168,7 @@ async fn nothing_left_is_said_at_once() {
     assert_eq!(
         answer.body,
         json!({"operation": null, "cleanup": {
-            "skipped": 6, "retained": [], "steps": [], "leftovers": [], "delete_running": []
+            "skipped": 6, "retained": [], "steps": [], "leftovers": [], "floating_ips": [], "delete_running": []
         }})
     );
 }

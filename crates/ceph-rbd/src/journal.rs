@@ -1,0 +1,99 @@
+//! How far a replica is with its primary's journal.
+
+use serde::Deserialize;
+
+use crate::dump::bytes;
+
+/// `rbd journal status` of a primary.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Journal {
+    registered_clients: Vec<Client>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Client {
+    /// Empty for the primary itself.
+    id: String,
+    /// What the client keeps there, as a hex dump.
+    data: String,
+    commit_position: Position,
+}
+
+#[derive(Debug, Deserialize)]
+struct Position {
+    #[serde(default)]
+    object_positions: Vec<serde::de::IgnoredAny>,
+}
+
+/// What rbd-mirror keeps in the journal of a primary about its copy.
+#[derive(Debug, PartialEq, Eq)]
+struct Copy {
+    image: String,
+    /// Else the first full copy is still under way.
+    replays: bool,
+}
+
+impl Journal {
+    /// Whether the image with this id on the other cluster has had its first full copy and replays what is written.
+    ///
+    /// rbd-mirror's status says so too, up to 30 s late, and also of an image that it has removed since.
+    pub(crate) fn is_replayed_to(&self, image: &str) -> bool {
+        self.registered_clients.iter().any(|client| {
+            !client.id.is_empty()
+                && !client.commit_position.object_positions.is_empty()
+                && copy(&client.data).is_some_and(|copy| copy.replays && copy.image == image)
+        })
+    }
+}
+
+/// Ceph's `MirrorPeerClientMeta`: version, compatibility, length, type 1, image id, state (0 syncing, 1 replaying).
+fn copy(dump: &str) -> Option<Copy> {
+    let bytes = bytes(dump)?;
+    let number = |at: usize| {
+        let four = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(four.try_into().ok()?))
+    };
+    if number(6)? != 1 {
+        return None;
+    }
+    let length = usize::try_from(number(10)?).ok()?;
+    let end = 14_usize.checked_add(length)?;
+    let image = String::from_utf8(bytes.get(14..end)?.to_vec()).ok()?;
+    Some(Copy {
+        image,
+        replays: number(end)? == 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(recorded: &str) -> Journal {
+        serde_json::from_str(recorded).unwrap()
+    }
+
+    #[test]
+    fn a_copy_that_replays_is_told_from_one_that_has_not_begun() {
+        let replaying = read(include_str!("../tests/recorded/journal-replaying.json"));
+        assert!(replaying.is_replayed_to("1020495af6d9"));
+        assert!(!replaying.is_replayed_to("107dffe5994d"), "another image");
+        let syncing = read(include_str!("../tests/recorded/journal-syncing.json"));
+        assert!(!syncing.is_replayed_to("1020495af6d9"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_believed() {
+        let recorded = include_str!("../tests/recorded/journal-replaying.json");
+        for (from, to) in [
+            ("39 01 00 00 00 10", "39 00 00 00 00 10"),
+            ("00000000  02 01 38", "00000000  02 01"),
+            ("00000000  02 01 38", "zz"),
+        ] {
+            // The id's digits are the end of the line before, in the recorded dump.
+            let broken = recorded.replace(from, to);
+            assert_ne!(broken, recorded, "{from}");
+            assert!(!read(&broken).is_replayed_to("1020495af6d9"), "{to}");
+        }
+    }
+}

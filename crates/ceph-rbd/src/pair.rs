@@ -1,0 +1,87 @@
+//! The two clusters of a replication.
+
+use futures_util::future::try_join_all;
+use protector_core::storage::{CinderVolume, Replication, StorageError, StorageErrorKind};
+
+use crate::{cluster::Cluster, image::Image};
+
+/// Both clusters, known to be different ones, for calls that need both.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair<'a> {
+    pub(crate) source: &'a Cluster,
+    pub(crate) target: &'a Cluster,
+    pub(crate) group: &'a str,
+}
+
+impl<'a> Pair<'a> {
+    pub(crate) fn new(
+        source: &'a Cluster,
+        target: &'a Cluster,
+        replication: &'a Replication,
+    ) -> Result<Self, StorageError> {
+        let group = target.safe("group", replication.group_id.as_str())?;
+        let (one, other) = (&source.array, &target.array);
+        if one.name == other.name || (one.conf == other.conf && one.pool == other.pool) {
+            return Err(target.refused(format!(
+                "is also the source array {}; replicate between two",
+                one.name
+            )));
+        }
+        Ok(Self {
+            source,
+            target,
+            group,
+        })
+    }
+
+    /// The mirrored image of each volume on the source.
+    pub(crate) async fn sources(
+        &self,
+        volumes: &'a [CinderVolume],
+    ) -> Result<Vec<(&'a CinderVolume, Image)>, StorageError> {
+        try_join_all(
+            volumes
+                .iter()
+                .map(|volume| self.mirrored(self.source, volume)),
+        )
+        .await
+    }
+
+    async fn mirrored(
+        &self,
+        on: &Cluster,
+        volume: &'a CinderVolume,
+    ) -> Result<(&'a CinderVolume, Image), StorageError> {
+        mirrored(on, volume).await.map(|image| (volume, image))
+    }
+}
+
+/// The image of `volume` in its mirror.
+pub(crate) async fn mirrored(on: &Cluster, volume: &CinderVolume) -> Result<Image, StorageError> {
+    match on.find(volume).await? {
+        Some(image) if image.global_id().is_some() => Ok(image),
+        Some(image) => Err(on.refused(format!(
+            "image {} of volume {} is not mirrored; protect its group again",
+            image.name, volume.id
+        ))),
+        None => Err(on.refused(format!(
+            "there is no image {} of volume {}, and none is noted for it",
+            on.cinder_name(volume)?,
+            volume.id
+        ))),
+    }
+}
+
+/// What another cluster says, if it can be asked at all. That it does not answer is no error: it may be lost.
+pub(crate) async fn peer_image(
+    other: Option<&Cluster>,
+    image: &Image,
+) -> Result<Option<Image>, StorageError> {
+    let Some(other) = other else {
+        return Ok(None);
+    };
+    match other.peer_of(image).await {
+        Err(error) if error.kind == StorageErrorKind::Unavailable => Ok(None),
+        answer => answer,
+    }
+}
