@@ -125,6 +125,7 @@ TABLE: dict[str, list[str]] = {
     "its_server_is_there": [FLOATING + "one_whose_server_is_there_is_kept"],
     "leads_somewhere": [FLOATING + "one_that_leads_somewhere_is_kept"],
     "the_way_back_needs_it": [FLOATING + "one_that_the_recovery_plan_names_is_kept"],
+    "the_next_move_looks_for_it": [FLOATING + "one_that_a_move_has_taken_is_kept"],
     "original_is_gone": [
         "guard::last_copy::tests::a_copy_whose_original_is_gone_is_kept_with_the_way_on",
         "guard::last_copy::tests::one_whose_original_is_going_is_kept_too",

@@ -25,29 +25,11 @@ impl Pair<'_> {
         volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
         let protected = try_join_all(volumes.iter().map(|volume| self.protect_one(volume))).await?;
-        let mut global_ids = Vec::new();
-        let mut waits = None;
-        for one in protected {
-            match one {
-                ArrayProgress::Done(global_id) => global_ids.push(global_id),
-                ArrayProgress::Pending(pending) => waits = waits.or(Some(pending)),
-            }
-        }
-        if let Some(pending) = waits {
-            return Ok(ArrayProgress::Pending(pending));
-        }
-        // Only now are all images of the group known: a note of another name may be about one of them.
-        for (volume, note) in self.source.notes_of::<VolumeNote>("volume.").await? {
-            let wanted = volumes.iter().any(|one| one.id.as_str() == volume)
-                || global_ids.contains(&note.global_id);
-            if note.group != self.group || wanted {
-                continue;
-            }
-            if let ArrayProgress::Pending(pending) = self.unprotect_noted(&volume, note).await? {
-                return Ok(ArrayProgress::Pending(pending));
-            }
-        }
-        Ok(ArrayProgress::Done(()))
+        let waits = protected.into_iter().find_map(|one| match one {
+            ArrayProgress::Done(_) => None,
+            ArrayProgress::Pending(pending) => Some(pending),
+        });
+        Ok(waits.map_or(ArrayProgress::Done(()), ArrayProgress::Pending))
     }
 
     /// The global id, once the target replays.

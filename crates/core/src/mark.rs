@@ -79,6 +79,12 @@ pub fn floating_ip_description(member: &MemberId, number: usize) -> String {
     format!("{PORT}{member}:floating:{number})")
 }
 
+/// Whether a floating IP with this description was taken from an outer network for a member: the next move to its site looks for
+/// it by that.
+pub fn is_taken_floating_ip(description: &str) -> bool {
+    description.starts_with(PORT) && description.contains(":floating:")
+}
+
 /// Whether a port with this description was made by `maker` for `member`.
 pub fn is_port_made_by(description: &str, member: &MemberId, maker: &str) -> bool {
     let made = format!("{member}:{maker}");

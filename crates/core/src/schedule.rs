@@ -373,7 +373,9 @@ fn after_failed_move(operation: &Operation, steps: &[StepRecord]) -> Effect {
     let group_id = operation.group_id.clone();
     // What it was to go forward with is as it was.
     let adopted_nothing = operation.plan.adopts.is_some();
-    let stays_stopped = left_stopped(steps).next().is_some();
+    let stays_stopped = steps.iter().any(|step| {
+        step.progress.state == StepState::UndoFailed && step.action.takes_from_the_source()
+    });
     let failed_forward = steps
         .iter()
         .any(|step| step.verb == Verb::Forward && step.progress.state == StepState::Failed);
@@ -387,11 +389,11 @@ fn after_failed_move(operation: &Operation, steps: &[StepRecord]) -> Effect {
     }
 }
 
-/// Whether a cleanup had stopped servers to start.
+/// Whether a cleanup had stopped servers to start, or fenced volumes to set free.
 fn starts_something(steps: &[StepRecord]) -> bool {
-    steps.iter().any(|step| {
-        matches!(&step.action, Step::TakeBack { line } if matches!(**line, Step::StopServer { .. }))
-    })
+    steps
+        .iter()
+        .any(|step| matches!(&step.action, Step::TakeBack { line } if line.takes_from_the_source()))
 }
 
 /// The servers that a failed operation has stopped, and that neither it nor a cleanup could start again.

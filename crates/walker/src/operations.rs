@@ -81,11 +81,11 @@ pub(crate) fn operation_of(
 pub(crate) fn move_named(
     id: OperationId,
     kind: OperationKind,
-    group: &Group,
-    members: &[Member],
+    (group, members): (&Group, &[Member]),
+    promotion: PromotionKind,
     now: DateTime<Utc>,
 ) -> Option<OperationRecord> {
-    let plan = plan_of(group, members, PromotionKind::Copy).ok()?;
+    let plan = plan_of(group, members, promotion).ok()?;
     let book = planned_move(&plan);
     Some(first_of_its_kind(id, kind, plan, book, now))
 }

@@ -10,7 +10,6 @@ use protector_core::{
     operation::{OperationKind, OperationRecord, OperationState},
     present::{CurrentMember, map_as_of_now},
     runbook::cleanup::left_in_order,
-    storage::PromotionKind,
 };
 
 use crate::{
@@ -347,7 +346,7 @@ impl World {
         let failover = takeover_named(
             id,
             (&group, &members),
-            PromotionKind::Copy,
+            self.options.promotion,
             Vec::new(),
             self.clock.now(),
         );
@@ -363,7 +362,13 @@ impl World {
         let id = Self::next_id(told);
         let kind = group.kind_of_move();
         let status = GroupStatus::on_the_way_to(group.place_of(&group.other().site));
-        let back = move_named(id, kind, &group, &members, self.clock.now())?;
+        let back = move_named(
+            id,
+            kind,
+            (&group, &members),
+            self.options.promotion,
+            self.clock.now(),
+        )?;
         self.begin_move(status, back)
     }
 
@@ -405,7 +410,7 @@ impl World {
         let failover = takeover_named(
             id,
             (&group, &members),
-            PromotionKind::Copy,
+            self.options.promotion,
             makers,
             self.clock.now(),
         );

@@ -1,7 +1,8 @@
 //! What must hold after a test failover and its cleanup, checked from the clouds' insides and the records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use protector_core::{
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepState},
@@ -10,7 +11,7 @@ use protector_core::{
 
 use crate::{
     violation::{Violation, bystanders_untouched, ended, no_port_is_forgotten, taken_back},
-    world::WalkOutcome,
+    world::{CloudFacts, WalkOutcome},
 };
 
 pub(crate) fn check(outcome: &WalkOutcome) -> Vec<Violation> {
@@ -39,7 +40,13 @@ fn production_untouched(outcome: &WalkOutcome, violations: &mut Vec<Violation>) 
     if before.servers != after.servers || before.volumes != after.volumes {
         violations.push("servers or volumes of the source are not as they were".to_owned());
     }
-    if before.objects != after.objects {
+    let bytes = |facts: &CloudFacts| -> BTreeMap<String, Bytes> {
+        let objects = facts.objects.iter();
+        objects
+            .map(|(name, object)| (name.clone(), object.bytes.clone()))
+            .collect()
+    };
+    if bytes(before) != bytes(after) {
         violations.push("the source's array is not as it was".to_owned());
     }
     let plan = &outcome.record.operation.plan;
@@ -87,11 +94,14 @@ fn cleaned(outcome: &WalkOutcome, cleanup: &OperationRecord, violations: &mut Ve
             violations.push(format!("{} is no line of a test cleanup", step.key));
         }
     }
-    let objects = outcome.target.objects.keys().filter(|name| {
+    // The replicas of mirrors are there before and after.
+    let objects = outcome.target.objects.iter().filter(|(name, object)| {
         let volume = name.strip_prefix("volume-").unwrap_or(name);
-        !outcome.target_before.objects.contains_key(*name) && !listed.contains(volume)
+        !outcome.target_before.objects.contains_key(*name)
+            && !listed.contains(volume)
+            && !object.is_replica()
     });
-    violations.extend(objects.map(|name| format!("I12: object {name} was left on the array")));
+    violations.extend(objects.map(|(name, _)| format!("I12: object {name} was left on the array")));
     if outcome.target_before.volumes.iter().any(|known| {
         !outcome
             .target

@@ -8,9 +8,12 @@
     reason = "tests may panic, and say what they did"
 )]
 
-use protector_core::operation::OperationState;
+use protector_core::{
+    operation::{OperationRecord, OperationState},
+    storage::PromotionKind,
+};
 use protector_walker::{
-    Scenario, Schedule, Subject, WalkOutcome, World, WorldOptions, check, walk,
+    Scenario, Schedule, Story, Subject, WalkOutcome, World, WorldOptions, check, walk,
 };
 
 async fn calm(scenario: Scenario) -> WalkOutcome {
@@ -123,4 +126,40 @@ async fn every_single_fault_of_a_retry_keeps_the_invariants() {
     let report = walk(&options, Subject::Operation).await;
     println!("{} schedules", report.schedules);
     assert_eq!(report.violations, vec![]);
+}
+
+/// In peace: the way there, and the way back along the same mirror.
+async fn told(story: Story) {
+    let options = WorldOptions {
+        promotion: PromotionKind::InPlace,
+        ..story.world()
+    };
+    let schedule = Schedule::default();
+    let told = World::build(&options, schedule.clone())
+        .tell(story, &schedule)
+        .await;
+    let ended = |record: &OperationRecord| {
+        let operation = &record.operation;
+        (operation.kind, operation.state)
+    };
+    let ends: Vec<_> = told.records.iter().map(ended).collect();
+    assert!(
+        ends.len() > 2
+            && ends
+                .iter()
+                .all(|(_, state)| *state == OperationState::Completed),
+        "{ends:?}"
+    );
+    assert_eq!(told.violations, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_goes_there_and_back_along_its_mirrors() {
+    told(Story::ThereAndBack).await;
+    told(Story::RetainedAndBack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_site_that_was_fenced_and_cleaned_up_is_a_replica() {
+    told(Story::Fenced).await;
 }

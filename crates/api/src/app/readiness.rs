@@ -60,7 +60,9 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         match &policy {
             Some(policy) => {
                 let replication = policy.replication(group);
-                Some(arrays_seen(&*app.storage, &members, replication).await)
+                let here = |member: &&Member| group.site_of(member) == &group.current_primary_site;
+                let moving: Vec<&Member> = members.iter().filter(here).collect();
+                Some(arrays_seen(&*app.storage, &moving, replication).await)
             }
             None => None,
         }
@@ -293,7 +295,7 @@ fn late() -> Silence {
 
 async fn arrays_seen(
     storage: &dyn StorageDriver,
-    members: &[Member],
+    members: &[&Member],
     replication: Replication,
 ) -> ArraysSeen {
     let (source_array, target_array) = (

@@ -32,6 +32,8 @@ pub struct SeenFloatingIp {
     pub project_id: String,
     /// All ports that it leads to, as a whole or by single ports of its own.
     pub leads_to: Vec<String>,
+    /// Whether a move has taken it from an outer network, by its description.
+    pub taken_by_a_move: bool,
 }
 
 /// Whether a floating IP may be released.
@@ -41,6 +43,7 @@ pub fn verdict_floating_ip(known: &KnownFloatingIp<'_>, seen: &SeenFloatingIp) -
         .or_else(|| its_server_is_there(known))
         .or_else(|| leads_somewhere(seen))
         .or_else(|| the_way_back_needs_it(known))
+        .or_else(|| the_next_move_looks_for_it(seen))
         .unwrap_or(Verdict::Delete)
 }
 
@@ -87,6 +90,17 @@ fn the_way_back_needs_it(known: &KnownFloatingIp<'_>) -> Option<Verdict> {
     ))
 }
 
+/// Where the recovery plan names a network and no address, the one that was taken from it once is found again by its mark: the
+/// tenant's DNS knows it by then.
+fn the_next_move_looks_for_it(seen: &SeenFloatingIp) -> Option<Verdict> {
+    seen.taken_by_a_move.then(|| Verdict::Keep {
+        why: format!(
+            "kept: a move has taken it from an external network, and the next one to this site takes it again; if nobody needs it, 'openstack floating ip delete {}'",
+            seen.id
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +114,7 @@ mod tests {
             address: ADDRESS.into(),
             project_id: "p".into(),
             leads_to: vec![],
+            taken_by_a_move: false,
         }
     }
 
@@ -176,6 +191,16 @@ mod tests {
             why.contains("recovery plan names it for member m-1"),
             "{why}"
         );
+    }
+
+    #[test]
+    fn one_that_a_move_has_taken_is_kept() {
+        let taken = SeenFloatingIp {
+            taken_by_a_move: true,
+            ..seen()
+        };
+        let why = kept(Some(judge(&taken)));
+        assert!(why.contains("'openstack floating ip delete fip'"), "{why}");
     }
 
     #[test]

@@ -250,6 +250,12 @@ impl Step {
         }
     }
 
+    /// Whether it takes something from the source that its taking back gives back there: nothing of the target is touched by that.
+    pub fn takes_from_the_source(&self) -> bool {
+        !matches!(self, Self::TakeBack { .. })
+            && matches!(self.row().undo, Undo::StartOriginal(_) | Undo::Unfence(_))
+    }
+
     /// The kind of the resource that the line is about; `None` for a line about the whole group.
     pub fn resource_kind(&self) -> Option<ResourceKind> {
         match self.row().about {

@@ -56,8 +56,9 @@ pub trait GroupReplication: Send + Sync {
     /// That an array does not answer.
     async fn findings(&self, replication: &Replication) -> Result<Vec<String>, StorageError>;
 
-    /// Sees that exactly `volumes` of the group are replicated, as the array does that: adds those that are not, takes out the
-    /// others. Done when each has its first full copy on the target.
+    /// Sees that `volumes` of the group are replicated, as the array does that. Those that are not named stay as they are: a member
+    /// that an unplanned failover has not recovered is not where the group runs, and its replica is all that there is of it
+    /// there. Done when each has its first full copy on the target.
     async fn protect(
         &self,
         replication: &Replication,

@@ -150,12 +150,12 @@ impl StepContext<'_> {
         })
     }
 
-    /// The same for a line that is taken back. A server of this site is started again also while nobody knows: that
-    /// destroys nothing, and should it run twice, the other site says so.
+    /// The same for a line that is taken back. A server of this site is started again, and its volumes are set free for that,
+    /// also while nobody knows: that destroys nothing, and should it run twice, the other site says so.
     pub(crate) async fn hold_still_to_undo(&self) -> Result<(), StepError> {
         match self.hold_still().await {
             Err(StepError::Fault(StepFailure::Passing { .. } | StepFailure::NotTold { .. }))
-                if matches!(self.step.action, Step::StopServer { .. }) =>
+                if self.step.action.takes_from_the_source() =>
             {
                 Ok(())
             }
@@ -181,11 +181,11 @@ impl StepContext<'_> {
         }
     }
 
-    /// Keeps a cleanup from starting a server whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
+    /// Keeps a cleanup from starting a server, or setting its volumes free, whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
     /// waits.
     pub(crate) async fn still_needs_its_server(&self) -> Result<(), StepError> {
         let starts = match &self.step.action {
-            Step::TakeBack { line } => matches!(**line, Step::StopServer { .. }),
+            Step::TakeBack { line } => line.takes_from_the_source(),
             _ => false,
         };
         let Some(reservations) = self.reservations.as_ref().filter(|_| starts) else {
@@ -259,7 +259,7 @@ impl StepContext<'_> {
         &self,
         stop: StepError,
     ) -> Result<StepError, StepError> {
-        let is_of_the_source = matches!(self.step.action, Step::StopServer { .. });
+        let is_of_the_source = self.step.action.takes_from_the_source();
         let StepError::Fault(StepFailure::Passing { why: silence, .. }) = &stop else {
             return Ok(stop);
         };

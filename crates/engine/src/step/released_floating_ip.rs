@@ -8,6 +8,7 @@ use protector_core::{
         KnownFloatingIp, SeenFloatingIp, Verdict, floating_ip_is_not_known, verdict_floating_ip,
     },
     id::{FloatingIpId, ServerId},
+    mark::is_taken_floating_ip,
     operation::Mapped,
 };
 use protector_openstack::{cloud::Cloud, network::FloatingIp};
@@ -131,6 +132,7 @@ fn seen(floating: FloatingIp) -> SeenFloatingIp {
     });
     SeenFloatingIp {
         leads_to: port.chain(single).collect(),
+        taken_by_a_move: is_taken_floating_ip(&floating.description),
         id: floating.id,
         address: floating.floating_ip_address,
         project_id: floating.project_id.to_string(),

@@ -5,7 +5,7 @@ use protector_core::{
     fault::Code,
     id::{OperationId, RecoveryPointId, VolumeId},
     journal::Effect,
-    operation::{MapKind, Mapped, Operation},
+    operation::{MapKind, Mapped, Operation, OperationKind},
     plan::Plan,
     storage::{
         ArrayProgress, CinderVolume, PromotedVolume, PromotionMode, Replication, StorageError,
@@ -400,9 +400,9 @@ impl ReplicatedVolumes<'_> {
     }
 }
 
-/// Whether the source is asked: a lost one is not.
+/// Whether the source is asked: a lost one is not, nor by who tries again what that failover could not recover.
 fn mode(operation: &Operation) -> PromotionMode {
-    match operation.is_unplanned() {
+    match operation.is_unplanned() || operation.kind == OperationKind::Retry {
         true => PromotionMode::Forced,
         false => PromotionMode::Planned,
     }

@@ -224,6 +224,14 @@ impl SourceServers<'_> {
         cx: &mut StepContext<'_>,
         id: &ServerId,
     ) -> Result<(), StepError> {
+        if let Some(why) = cx.blocked_by
+            && !cx.plan().promotion.is_copy()
+        {
+            let why = format!(
+                "not started: its volumes may take no writes yet ({why}); when they do, run cleanup"
+            );
+            return Err(StepError::last(Code::Kept, why));
+        }
         let copy = self.copy_that_may_run(cx, id).await;
         let nobody_knows = match &copy {
             Ok(copy) => copy.is_none() && cx.blocked_by.is_some(),

@@ -120,6 +120,11 @@ impl SourceVolumes<'_> {
             let why = format!("kept: its Cinder has not let go of it ({why})");
             return Err(StepError::last(Code::Kept, why));
         }
+        let server = server_of(cx, id)?;
+        if cx.known(|map| map.returned_server(&server).is_some()) {
+            cx.fact("not done: its member has come back, and is what would be overwritten");
+            return Ok(Progress::done());
+        }
         self.refuse_to_resync(cx, id).await?;
         let intent = cx.intend_to_delete(id.as_str()).await?;
         self.refuse_to_resync(cx, id).await?;

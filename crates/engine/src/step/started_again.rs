@@ -59,12 +59,32 @@ impl SourceServers<'_> {
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Progress, StepError> {
+        self.refuse_on_fenced_volumes(cx, id)?;
         self.refuse_beside_a_copy(cx, id).await?;
         let intent = cx.intend().await?;
         self.refuse_beside_a_copy(cx, id).await?;
         let open = intent.on(source);
         open.compute().start_server(id).await.map_err(stop)?;
         Ok(self.clouds.look_again("Nova to start it"))
+    }
+
+    /// A move between arrays that promote in place may have fenced its volumes, and nothing of this sets them free.
+    fn refuse_on_fenced_volumes(
+        &self,
+        cx: &StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<(), StepError> {
+        let plan = cx.plan();
+        if plan.promotion.is_copy() {
+            return Ok(());
+        }
+        Err(StepError::last(
+            Code::Kept,
+            format!(
+                "not started: the move may have fenced its volumes on array {}; see there that they take writes, then 'openstack --os-cloud {} server start {id}'",
+                plan.source_array, plan.source.site
+            ),
+        ))
     }
 
     pub(super) async fn refuse_beside_a_copy(

@@ -106,6 +106,13 @@ pub async fn start_cleanup(
 
 async fn plan_as_mapped_now(app: &App, parent: &Operation) -> ApiResult<Plan> {
     let plan = parent.plan.clone();
+    // The networks of a test are its own, and what it has made is in them.
+    if matches!(
+        parent.kind,
+        OperationKind::TestFailover | OperationKind::TestCleanup
+    ) {
+        return Ok(plan);
+    }
     match app.database.group_show_by_id(&parent.group_id).await {
         Ok(stored) => {
             let mapped_now = stored.group.mappings_from(&plan.source.site);
@@ -395,20 +402,21 @@ fn is_removed(parent: &OperationRecord, id: &str) -> bool {
     })
 }
 
-/// Leaves out the servers that `parent` stopped and could not start again, once the group has left `error` or is gone:
+/// Leaves out the servers that `parent` stopped and could not start again, and the volumes that it fenced for that, once the group has left `error` or is gone:
 /// what they ran may run elsewhere by now. They are the last lines, and no other waits for them.
 async fn startable(
     app: &App,
     parent: &OperationRecord,
     left: Vec<Leftover>,
 ) -> ApiResult<Vec<Leftover>> {
-    let starts = left.iter().any(|left| left.remedy == Remedy::Start);
-    if !starts || needs_its_servers(app, &parent.operation).await? {
+    let is_for_its_servers =
+        |left: &Leftover| matches!(left.remedy, Remedy::Start | Remedy::Unfence);
+    if !left.iter().any(is_for_its_servers) || needs_its_servers(app, &parent.operation).await? {
         return Ok(left);
     }
     let rest: Vec<Leftover> = left
         .into_iter()
-        .filter(|left| left.remedy != Remedy::Start)
+        .filter(|left| !is_for_its_servers(left))
         .collect();
     if rest.is_empty() {
         let operation = &parent.operation;
