@@ -741,6 +741,7 @@ VIEWS = {
     "Step": "StepView",
     "Leftover": "LeftoverView",
     "CleanupPlan": "CleanupView",
+    "FloatingIP": "FloatingIpView",
     "RecoveryPoint": "PreviewedPoint",
     "Pause": "PausedAt",
     "Operation": "OperationView",
