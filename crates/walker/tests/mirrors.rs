@@ -51,6 +51,7 @@ async fn a_move_swaps_the_sides_of_each_mirror() {
         if step.phase_name == "delete_source_volume" {
             let facts = step.progress.memo.facts.join("; ");
             assert!(facts.contains("unmanaged instead of deleted"), "{facts}");
+            assert!(!facts.contains("is not the copy's"), "{facts}");
         }
     }
 }

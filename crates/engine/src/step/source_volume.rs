@@ -197,7 +197,8 @@ impl SourceVolumes<'_> {
             other => other,
         };
         if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
-            note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
+            let apart = object.as_ref().filter(|_| relation == Relation::Distinct);
+            note_what_made_it_safe(cx, volume, &server, apart, &twin);
         }
         Ok(verdict)
     }
@@ -458,12 +459,12 @@ fn cinder_volume(volume: &Volume) -> CinderVolume {
     }
 }
 
-/// The facts behind a deletion, each once in the record.
+/// The facts behind a deletion, each once in the record. `apart` is its object, where that and the copy's are distinct.
 fn note_what_made_it_safe(
     cx: &mut StepContext<'_>,
     volume: &Volume,
     server: &OwnServer,
-    object: Option<&BackendObject>,
+    apart: Option<&BackendObject>,
     twin: &Counterpart,
 ) {
     cx.fact(format!(
@@ -477,9 +478,7 @@ fn note_what_made_it_safe(
         twin.server_id,
         copys_server.map_or("gone", |server| &server.status)
     ));
-    if let (Some(own), Some(other)) = (object, twin.object.as_ref())
-        && own != other
-    {
+    if let (Some(own), Some(other)) = (apart, twin.object.as_ref()) {
         cx.fact(format!(
             "its object {} on {} is not the copy's, {} on {}",
             own.serial, own.scope, other.serial, other.scope
