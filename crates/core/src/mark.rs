@@ -65,6 +65,20 @@ pub fn port_description(own: &str, member: &MemberId, maker: &OperationId, index
     format!("{kept} {mark}")
 }
 
+/// The description of a marked port with `maker` in place of the operation that is named there; `None` if it has no mark.
+pub fn port_description_of(description: &str, maker: &OperationId) -> Option<String> {
+    let (own, mark) = port_mark(description)?;
+    let mut parts = mark.split(':');
+    let member = MemberId::from(parts.next()?);
+    let index = parts.nth(1).and_then(|number| number.parse().ok());
+    Some(port_description(
+        own,
+        &member,
+        maker,
+        index.unwrap_or_default(),
+    ))
+}
+
 /// A port's description without a mark of ours.
 pub fn own_description(description: &str) -> &str {
     match port_mark(description) {
@@ -123,6 +137,12 @@ mod tests {
         assert_eq!(second, "(protector:m-1:op-1:1)");
         assert!(is_port_made_by(&second, &member, "op-1"));
         assert_eq!(own_description(&second), "");
+        let another = OperationId::from("op-2");
+        let taken = port_description_of(&marked, &another);
+        assert_eq!(taken.as_deref(), Some("of the web (protector:m-1:op-2)"));
+        let taken = port_description_of(&second, &another);
+        assert_eq!(taken.as_deref(), Some("(protector:m-1:op-2:1)"));
+        assert_eq!(port_description_of("(see protector)", &another), None);
         let long = port_description(&"ü".repeat(300), &member, &maker, 0);
         assert_eq!(long.chars().count(), 255);
         assert!(is_port_of(&long, &member));

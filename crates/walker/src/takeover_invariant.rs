@@ -6,6 +6,7 @@ use protector_core::{
     fault::Code,
     group::GroupStatus,
     id::OperationId,
+    mark,
     member::{Member, ProtectedVolume},
     operation::{MapKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
@@ -34,6 +35,7 @@ pub fn check_takeover(outcome: &TakeoverOutcome) -> Vec<Violation> {
     recovered(outcome, failover, &mut violations);
     cleaned_up(outcome, failover, &mut violations);
     nothing_forgotten(outcome, &mut violations);
+    ports_are_known(outcome, &mut violations);
     bystanders_untouched(outcome, &mut violations);
     violations
 }
@@ -356,6 +358,35 @@ fn nothing_forgotten(outcome: &TakeoverOutcome, violations: &mut Vec<Violation>)
         if !explained {
             violations.push(format!(
                 "object {object} on the target's array belongs to nothing"
+            ));
+        }
+    }
+}
+
+/// A port is deleted with the copy that has it, and is found by the mark of what has made that copy. None is left free, but by
+/// an interrupted failover that goes on with what it had begun when its site returns.
+fn ports_are_known(outcome: &TakeoverOutcome, violations: &mut Vec<Violation>) {
+    let [.., target] = &outcome.target;
+    let interrupted = outcome.interrupted.operation.id.as_str();
+    let may_leave = outcome.stood_still || !goes_forward(&outcome.lost);
+    for port in &target.marked_ports {
+        let (id, description) = (&port.id, &port.description);
+        let is_of = |maker: &str| description.contains(&format!(":{maker}"));
+        if port.device.is_empty() {
+            if !(may_leave && is_of(interrupted)) {
+                violations.push(format!("port {id}, {description}, is left free"));
+            }
+            continue;
+        }
+        let server = target
+            .servers
+            .iter()
+            .find(|server| server.id == port.device);
+        let maker = server.and_then(|server| server.metadata.get(mark::OPERATION));
+        if !maker.is_some_and(|maker| is_of(maker)) {
+            violations.push(format!(
+                "port {id}, {description}, is in server {}, which {maker:?} has made",
+                port.device
             ));
         }
     }

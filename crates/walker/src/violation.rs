@@ -113,7 +113,11 @@ pub(crate) fn no_port_is_forgotten(outcome: &WalkOutcome, violations: &mut Vec<V
     if steps.iter().any(deletes_it) {
         return;
     }
-    for port in &outcome.target.free_ports {
+    let ports = outcome.target.marked_ports.iter();
+    for port in ports
+        .filter(|port| port.device.is_empty())
+        .map(|port| &port.id)
+    {
         let is_named = steps.iter().any(|step| {
             let progress = &step.progress;
             let said = progress.error.iter().chain(&progress.memo.facts);

@@ -27,7 +27,7 @@ use protector_engine::{engine::Engine, options::EngineOptions, step::CloudAction
 use protector_simcloud::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{CloudOptions, FloatingFacts, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
+    cloud::{CloudOptions, FloatingFacts, PortFacts, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -110,8 +110,8 @@ pub struct CloudFacts {
     pub volumes: Vec<VolumeFacts>,
     /// Its backend's objects and their bytes.
     pub objects: BTreeMap<String, MemVolume>,
-    /// Its ports that an operation has made and that nothing uses.
-    pub free_ports: Vec<String>,
+    /// Its ports that an operation has marked.
+    pub marked_ports: Vec<PortFacts>,
     pub floating_ips: Vec<FloatingFacts>,
 }
 
@@ -198,7 +198,7 @@ fn facts(cloud: &SharedCloud, objects: &MemObjects) -> CloudFacts {
     CloudFacts {
         servers: cloud.servers(),
         volumes: cloud.volumes(),
-        free_ports: cloud.marked_free_ports(),
+        marked_ports: cloud.marked_ports(),
         floating_ips: cloud.all_floating_ips(),
         objects: objects
             .lock()

@@ -11,7 +11,7 @@ use protector_core::{
     fault::StepFailure,
     id::{MemberId, NetworkId, OperationId, ProjectId, ServerId},
     journal::Effect,
-    mark::{is_port_made_by, is_port_of, own_description, port_description},
+    mark::{is_port_made_by, is_port_of, own_description, port_description, port_description_of},
     member::{Member, Nic, PortSpec},
     operation::{MapKind, Mapped, OperationKind},
     plan::Plan,
@@ -165,7 +165,72 @@ impl Ports<'_> {
         cx: &mut StepContext<'_>,
         source_id: &ServerId,
     ) -> Result<Progress, StepError> {
-        self.make_ports(cx, source_id, Addresses::New).await
+        match self.make_ports(cx, source_id, Addresses::New).await? {
+            Progress::Done(effects) => match self.take_over_ports(cx, source_id).await? {
+                None => Ok(Progress::Done(effects)),
+                Some(not_yet) => Ok(not_yet),
+            },
+            not_yet => Ok(not_yet),
+        }
+    }
+
+    /// Gives each port that an interrupted operation has made for the member our mark: it is deleted with the copy that has it,
+    /// or taken back by this operation, and is nothing of the interrupted one any more.
+    async fn take_over_ports(
+        &self,
+        cx: &mut StepContext<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Progress>, StepError> {
+        if cx.plan().interrupted.is_empty() {
+            return Ok(None);
+        }
+        let target = self.clouds.target(cx).await?;
+        let member = member(cx, source_id)?.clone();
+        let made = made_on_target(&target, cx, &member, &cx.plan().interrupted).await?;
+        for port in made {
+            let maker = mark::maker(cx.operation);
+            let Some(ours) = port_description_of(&port.description, maker) else {
+                continue;
+            };
+            if let Some(not_yet) = self.describe(&target, cx, &port, &ours).await? {
+                return Ok(Some(not_yet));
+            }
+            cx.fact(format!(
+                "port {} was made by an operation that was interrupted; it has our mark now",
+                port.id
+            ));
+        }
+        Ok(None)
+    }
+
+    /// The free port that an interrupted operation has made for a card, which is ours from now on.
+    async fn of_interrupted(
+        &self,
+        target: &Cloud,
+        cx: &mut StepContext<'_>,
+        card: &Card<'_>,
+    ) -> Result<Option<Made>, StepError> {
+        for maker in cx.plan().interrupted.clone() {
+            let description = port_description(
+                own_description(&card.description),
+                &card.member.id,
+                &maker,
+                card.index,
+            );
+            let ports = marked(target, cx, &description).await?;
+            let Some(port) = ports.into_iter().find(is_free) else {
+                continue;
+            };
+            if let Some(not_yet) = self.takes(target, cx, card, &port).await? {
+                return Ok(Some(Made::NotYet(not_yet)));
+            }
+            cx.fact(format!(
+                "port {} was made by operation {maker}, which was interrupted; it is used",
+                port.id
+            ));
+            return Ok(Some(Made::Port(Box::new(port))));
+        }
+        Ok(None)
     }
 
     async fn make_ports(
@@ -245,7 +310,11 @@ impl Ports<'_> {
         card: &Card<'_>,
         addresses: Addresses,
     ) -> Result<Made, StepError> {
-        let made = match self.made_before(target, cx, card).await? {
+        let there = match (self.made_before(target, cx, card).await?, addresses) {
+            (None, Addresses::New) => self.of_interrupted(target, cx, card).await?,
+            (made, _) => made,
+        };
+        let made = match there {
             Some(made) => made,
             None => self.asked_for(target, cx, card, addresses).await?,
         };
@@ -404,6 +473,21 @@ impl Ports<'_> {
         if !is_port_of(&port.description, &card.member.id) {
             return Ok(None);
         }
+        let described = self.describe(target, cx, port, &card.description).await?;
+        if described.is_none() {
+            cx.memo.made = Some(port.id.to_string());
+        }
+        Ok(described)
+    }
+
+    /// Gives a port another description. What there is to wait for, if it is not as it was seen any more.
+    async fn describe(
+        &self,
+        target: &Cloud,
+        cx: &mut StepContext<'_>,
+        port: &Port,
+        description: &str,
+    ) -> Result<Option<Progress>, StepError> {
         let intent = cx.intend().await?;
         let now = target.network().port(&port.id).await.map_err(stop)?;
         if now != *port {
@@ -411,9 +495,8 @@ impl Ports<'_> {
         }
         let open = intent.on(target);
         let network = open.network();
-        let marked = network.describe_port(&port.id, &card.description);
-        marked.await.map_err(stop)?;
-        cx.memo.made = Some(port.id.to_string());
+        let described = network.describe_port(&port.id, description).await;
+        described.map_err(stop)?;
         Ok(None)
     }
 
@@ -643,6 +726,26 @@ async fn marked(
         ..PortFilter::default()
     };
     target.network().ports(&filter).await.map_err(stop)
+}
+
+/// The ports that any of `makers` has made for `member` on the target, free or not.
+async fn made_on_target(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    member: &Member,
+    makers: &[OperationId],
+) -> Result<Vec<Port>, StepError> {
+    let filter = PortFilter {
+        project_id: Some(cx.plan().target.project_id.clone()),
+        ..PortFilter::default()
+    };
+    let mut ports = target.network().ports(&filter).await.map_err(stop)?;
+    ports.retain(|port| {
+        let by =
+            |maker: &OperationId| is_port_made_by(&port.description, &member.id, maker.as_str());
+        makers.iter().any(by)
+    });
+    Ok(ports)
 }
 
 /// The ports that `maker` has made for `member`, of a server that is gone.

@@ -18,7 +18,7 @@ pub use crate::cloud::{
         CloudOptions, FlavorSeed, ImageSeed, KeypairSeed, NetworkSeed, RoleSeed, ServerSeed,
         ServiceSeed, SimulatedQuotas, TypeSeed, UserSeed, user,
     },
-    state::{FloatingFacts, ServerFacts, VolumeFacts},
+    state::{FloatingFacts, PortFacts, ServerFacts, VolumeFacts},
 };
 use crate::{
     backend::VolumeBackend,

@@ -26,6 +26,15 @@ pub struct ServerFacts {
     pub metadata: std::collections::BTreeMap<String, String>,
 }
 
+/// A port, as seen by somebody who can look inside Neutron.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PortFacts {
+    pub id: String,
+    pub description: String,
+    /// The server that it is in; empty if it is in none.
+    pub device: String,
+}
+
 /// A volume, as seen by somebody who can look inside Cinder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VolumeFacts {
@@ -141,12 +150,16 @@ impl SimCloud {
         self.volumes.kind_named(name).map(|id| id.to_string())
     }
 
-    /// Ids of the ports that an operation has marked and that nothing uses.
-    pub fn marked_free_ports(&self) -> Vec<String> {
+    /// The ports that an operation has marked, oldest first.
+    pub fn marked_ports(&self) -> Vec<PortFacts> {
         let ports = self.network.ports.iter();
         ports
-            .filter(|port| port.is_marked() && port.device_id.is_empty())
-            .map(|port| port.id.to_string())
+            .filter(|port| port.is_marked())
+            .map(|port| PortFacts {
+                id: port.id.to_string(),
+                description: port.description.clone(),
+                device: port.device_id.clone(),
+            })
             .collect()
     }
 

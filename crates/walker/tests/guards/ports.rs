@@ -1053,3 +1053,32 @@ async fn the_ports_of_a_left_server_that_is_gone_already_go_and_the_record_has_t
     let port = (Some(ResourceKind::Port), RemovalEnd::Gone);
     assert_eq!(gone, [server, port]);
 }
+
+/// Of the interrupted failover: with an address of its own, since the wanted one was taken then, and free.
+#[tokio::test(start_paused = true)]
+async fn the_free_port_of_an_interrupted_failover_is_used_by_the_one_in_its_place() {
+    let left = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
+        let of_lost = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.70"}],
+            "description": "of the web (protector:member-1:op-lost)"}});
+        fixture.on_target("demo", "POST", "network /ports", &of_lost);
+        let of_another = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
+            "device_id": "somebody", "device_owner": "compute:nova"}});
+        fixture.on_target("demo", "POST", "network /ports", &of_another);
+    };
+    let in_its_place = |plan: &mut Plan| {
+        addresses(&mut plan.members[0].server.nics[0], &[WANTED]);
+        plan.members[0].server.nics[0].port = Some(port());
+        plan.interrupted = vec!["op-lost".into()];
+    };
+    let (fixture, record) = Fixture::moved_as(in_its_place, left, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let ports = marked(&fixture);
+    let [port] = ports.as_slice() else {
+        panic!("{ports:?}");
+    };
+    assert_eq!(fixed(port), ["10.20.0.70"]);
+    let description = format!("of the web (protector:member-1:{})", record.operation.id);
+    assert_eq!(port["description"], description);
+    assert_ne!(port["device_id"], "");
+}
