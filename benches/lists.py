@@ -155,9 +155,14 @@ policy_file = {home}/policy.yaml
 [secrets]
 key_repository = {home}/keys
 [storage]
-driver = MockStorageDriver
+enabled_arrays = array-a, array-b
 mock_catalogue = {home}/catalogue.sqlite
-mock_arrays = array-a:{home}/array-a, array-b:{home}/array-b
+[array-a]
+driver = MockStorageDriver
+directory = {home}/array-a
+[array-b]
+driver = MockStorageDriver
+directory = {home}/array-b
 """)
     log = (home / "log").open("w")
     started: list[subprocess.Popen[bytes]] = []

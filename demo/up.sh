@@ -60,9 +60,16 @@ policy_file = $dir/policy.yaml
 key_repository = $dir/keys
 
 [storage]
-driver = MockStorageDriver
+enabled_arrays = array-a, array-b
 mock_catalogue = $DEMO_DIR/mock_storage/catalogue.sqlite
-mock_arrays = array-a:$DEMO_DIR/array-a, array-b:$DEMO_DIR/array-b
+
+[array-a]
+driver = MockStorageDriver
+directory = $DEMO_DIR/array-a
+
+[array-b]
+driver = MockStorageDriver
+directory = $DEMO_DIR/array-b
 CONF
 }
 

@@ -562,15 +562,15 @@ def test_policy_create(clouds, run, monkeypatch):
     clouds.mock.post(url, status_code=201, json={"policy": POLICY})
     result = run(
         *["dr", "policy", "create", "prod-web-app", "--primary-fa-url", "https://fa-a"],
-        *["--secondary-fa-url", "mock://array-b", "--rpo-minutes", "15"],
+        *["--secondary-array", "mock://array-b", "--rpo-minutes", "15"],
         *["--primary-fa-api-token", "-"],
     )
     assert "| primary_fa_api_token   | ***  " in result.out
     assert clouds.bodies("POST", url) == [
         {
             "policy": {
-                "primary_fa_url": "https://fa-a",
-                "secondary_fa_url": "mock://array-b",
+                "primary_array": "https://fa-a",
+                "secondary_array": "mock://array-b",
                 "primary_fa_api_token": "typed",
                 "rpo_minutes": 15,
             }
@@ -582,6 +582,28 @@ def test_policy_create(clouds, run, monkeypatch):
 def test_policy_show(clouds, run, words):
     clouds.mock.get(clouds.url(f"{ONE}/policy"), json={"policy": POLICY})
     assert run("protector", *words, "prod-web-app", "-f", "json").json == POLICY
+
+
+def test_policy_show_says_what_the_arrays_can_do(clouds, run):
+    capabilities = {
+        "driver": "CephRbdDriver",
+        "promotion": "in_place",
+        "fences_source": True,
+        "names_follow": False,
+        "notes": ["each write is sent twice", "a boot volume is copied whole"],
+    }
+    policy = {**POLICY, "capabilities": capabilities}
+    clouds.mock.get(clouds.url(f"{ONE}/policy"), json={"policy": policy})
+    words = ["dr", "policy", "show", "prod-web-app"]
+    assert run(*words, "-f", "json").json == policy
+    table = run(*words, "--max-width", "0").out
+    for line in (
+        "| capabilities           | driver: CephRbdDriver",
+        "|                        | fences_source: yes",
+        "|                        | names_follow: no",
+        "|                        | a boot volume is copied whole",
+    ):
+        assert line in table
 
 
 def test_policy_set_and_delete(clouds, run):

@@ -36,9 +36,16 @@ policy_file = $dir/policy.yaml
 key_repository = $dir/keys
 
 [storage]
-driver = MockStorageDriver
+enabled_arrays = array-a, array-b
 mock_catalogue = $E2E_DIR/mock_storage/catalogue.sqlite
-mock_arrays = array-a:$(volumes_folder site-a), array-b:$(volumes_folder site-b)
+
+[array-a]
+driver = MockStorageDriver
+directory = $(volumes_folder site-a)
+
+[array-b]
+driver = MockStorageDriver
+directory = $(volumes_folder site-b)
 CONF
 }
 

@@ -15,10 +15,11 @@ from protectorclient.v1.records import Record, RecoveryPoint
 if TYPE_CHECKING:
     _List = columns.FormattableColumn[list[Any]]
     _Seconds = columns.FormattableColumn[Optional[int]]
+    _Fields = columns.FormattableColumn[Record]
     _Point = columns.FormattableColumn[RecoveryPoint]
 else:
     # Older releases of cliff have a class that takes no parameter.
-    _List = _Seconds = _Point = columns.FormattableColumn
+    _List = _Seconds = _Fields = _Point = columns.FormattableColumn
 
 VALUE_WIDTH = 59
 """Characters of the Value column of an operation's table."""
@@ -46,6 +47,25 @@ class StepsFailed(ListColumn):
     def human_readable(self) -> str:
         """Text for a table."""
         return "[" + ",\n ".join(_broken(entry) for entry in self._value) + "]"
+
+
+class Lines(_Fields):
+    """An object, in a table one field or sentence on each line."""
+
+    def human_readable(self) -> str:
+        """Text for a table: ``promotion: in_place`` and so on."""
+        lines: list[str] = []
+        for name, value in self._value.items():
+            if isinstance(value, list):
+                lines.extend(str(entry) for entry in value)
+            else:
+                said = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+                lines.append(f"{name}: {said}")
+        return "\n".join(lines)
+
+    def machine_readable(self) -> Record:
+        """Return the object itself."""
+        return dict(self._value)
 
 
 class Age(_Seconds):

@@ -96,18 +96,19 @@ impl Arrays {
         if self.0.is_empty() {
             return "none".to_owned();
         }
-        let addresses: Vec<_> = self
-            .0
-            .keys()
-            .map(|name| format!("{SCHEME}{name}"))
-            .collect();
+        let addresses: Vec<_> = self.0.keys().map(|name| mock_address(name)).collect();
         addresses.join(", ")
     }
 }
 
+/// How policies name the array of this name: `mock://NAME`.
+pub fn mock_address(name: &str) -> String {
+    format!("{SCHEME}{name}")
+}
+
 impl Array {
     pub(crate) fn address(&self) -> String {
-        format!("{SCHEME}{}", self.name)
+        mock_address(&self.name)
     }
 
     pub(crate) fn replicas(&self) -> PathBuf {

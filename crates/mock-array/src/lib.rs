@@ -27,6 +27,7 @@
     )
 )]
 
+pub use address::mock_address;
 pub use driver::MockStorageDriver;
 
 mod address;

@@ -4,14 +4,18 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use protector_api::assemble::{client_options, http_options};
+use protector_ceph_rbd::{CephArray, CephOptions, CephRbdDriver};
 use protector_clouds::{
     cloud_requests::CloudRequests,
     site_sessions::{HttpWires, SiteSessions},
 };
-use protector_core::storage::StorageDriver;
-use protector_mock_array::MockStorageDriver;
+use protector_core::storage::{ArrayRegistry, StorageDriver};
+use protector_mock_array::{MockStorageDriver, mock_address};
 use protector_openstack::options::ClientOptions;
-use protector_oslo::{Config, config::StorageDriverName};
+use protector_oslo::{
+    Config,
+    config::{ArrayDriver, StorageArray},
+};
 use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions, Quotas};
 
 /// Connects to the database without looking at its schema.
@@ -90,27 +94,51 @@ fn quotas(config: &Config) -> Quotas {
     }
 }
 
-/// The storage driver that the configuration names.
+/// The arrays that the configuration enables, each with its driver.
 ///
 /// # Errors
 ///
-/// What is wrong with its catalogue.
+/// What is wrong with one of them, or with the catalogue of mock arrays.
 pub async fn storage(config: &Config) -> anyhow::Result<Arc<dyn StorageDriver>> {
-    match config.storage.driver {
-        StorageDriverName::Mock => {
-            let arrays: BTreeMap<_, _> = config
-                .storage
-                .mock_arrays
-                .iter()
-                .map(|array| (array.name.clone(), array.directory.clone()))
-                .collect();
-            let driver = MockStorageDriver::open(&config.storage.mock_catalogue, arrays)
-                .await
-                .context("[storage] mock_catalogue")?;
-            Ok(Arc::new(driver))
+    let mut directories = BTreeMap::new();
+    let mut clusters = Vec::new();
+    for StorageArray { name, driver } in config.storage.arrays.clone() {
+        match driver {
+            ArrayDriver::Mock { directory } => {
+                directories.insert(name, directory);
+            }
+            ArrayDriver::CephRbd {
+                ceph_conf,
+                user,
+                keyring,
+                pool,
+            } => clusters.push(CephArray {
+                name,
+                conf: ceph_conf,
+                client: user,
+                keyring,
+                pool,
+            }),
+            other => anyhow::bail!("[{name}] driver: {other:?} is not in this release"),
         }
-        other => anyhow::bail!("[storage] driver: {other:?} is not in this release"),
     }
+    let mut arrays: BTreeMap<String, Arc<dyn StorageDriver>> = BTreeMap::new();
+    if !directories.is_empty() {
+        let names: Vec<String> = directories.keys().map(|name| mock_address(name)).collect();
+        let driver = MockStorageDriver::open(&config.storage.mock_catalogue, directories)
+            .await
+            .context("[storage] mock_catalogue")?;
+        let driver = Arc::new(driver);
+        arrays.extend(names.into_iter().map(|name| (name, driver.clone() as _)));
+    }
+    if !clusters.is_empty() {
+        let names: Vec<String> = clusters.iter().map(|array| array.name.clone()).collect();
+        let driver = CephRbdDriver::new(clusters, CephOptions::default())
+            .context("[storage] enabled_arrays")?;
+        let driver = Arc::new(driver);
+        arrays.extend(names.into_iter().map(|name| (name, driver.clone() as _)));
+    }
+    Ok(Arc::new(ArrayRegistry::new(arrays)))
 }
 
 /// Sessions with the clouds of the registered sites, for an engine. A call takes half of the engine's lease at most: one

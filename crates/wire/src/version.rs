@@ -18,6 +18,8 @@ impl Microversion {
     pub const WITH_PRIORITY: Self = Self { major: 1, minor: 1 };
     /// Members can be compared, and groups have a fidelity.
     pub const WITH_FIDELITY: Self = Self { major: 1, minor: 3 };
+    /// Policies name arrays by their names in the configuration, and show what those can do.
+    pub const WITH_CAPABILITIES: Self = Self::WITH_FIDELITY;
     /// The newest.
     pub const MAX: Self = Self::WITH_FIDELITY;
 
@@ -34,7 +36,7 @@ impl Microversion {
         ),
         (
             Self::WITH_FIDELITY,
-            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups. `attributes` of the members that a dry run shows.",
+            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups. `attributes` of the members that a dry run shows. `primary_array`, `secondary_array` and `capabilities` of policies.",
         ),
     ];
 

@@ -12,8 +12,8 @@ from protectorclient.osc.commands import Command, Shown, ShowOne
 from protectorclient.v1.records import Record
 
 _FIELDS = (
-    "primary_fa_url",
-    "secondary_fa_url",
+    "primary_array",
+    "secondary_array",
     "primary_fa_api_token",
     "secondary_fa_api_token",
     "rpo_minutes",
@@ -32,7 +32,7 @@ class CreatePolicy(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Attach."""
-        return columns.shown(
+        return _shown(
             self.protector.policies.create(parsed_args.protection_group, _fields(parsed_args))
         )
 
@@ -48,7 +48,7 @@ class ShowPolicy(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Show."""
-        return columns.shown(self.protector.policies.get(parsed_args.protection_group))
+        return _shown(self.protector.policies.get(parsed_args.protection_group))
 
 
 class SetPolicy(ShowOne):
@@ -66,7 +66,7 @@ class SetPolicy(ShowOne):
         changes = _fields(parsed_args)
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
-        return columns.shown(self.protector.policies.update(parsed_args.protection_group, changes))
+        return _shown(self.protector.policies.update(parsed_args.protection_group, changes))
 
 
 class DeletePolicy(Command):
@@ -83,14 +83,22 @@ class DeletePolicy(Command):
         self.protector.policies.delete(parsed_args.protection_group)
 
 
+def _shown(policy: Record) -> Shown:
+    capabilities = policy.get("capabilities")
+    if not isinstance(capabilities, dict):
+        return columns.shown(policy)
+    return columns.shown({**policy, "capabilities": columns.Lines(capabilities)})
+
+
 def _add_fields(parser: argparse.ArgumentParser, *, new: bool) -> None:
     for which in ("primary", "secondary"):
         parser.add_argument(
+            f"--{which}-array",
             f"--{which}-fa-url",
-            metavar="<url>",
+            metavar="<array>",
             required=new,
-            help=f"Management URL of the {which} site's array, https://array.example.org; "
-            "mock://<name> for a simulated one",
+            help=f"The {which} site's array, as the sites' administrators have named it in "
+            "[storage] enabled_arrays; mock://<name> for a simulated one",
         )
         parser.add_argument(
             f"--{which}-fa-api-token",

@@ -111,20 +111,20 @@ pub fn http_url(field: &str, text: &str) -> ApiResult<()> {
     }
 }
 
-/// An array's address: a management URL, or `mock://` and a name.
-pub fn array_url(field: &str, text: &str) -> ApiResult<()> {
-    let good = ["https://", "http://", "mock://"]
-        .iter()
-        .filter_map(|scheme| text.strip_prefix(scheme))
-        .any(|rest| {
-            !rest.is_empty()
-                && !rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@')
-        });
+/// What a policy calls an array: its name in the configuration, or an address.
+pub fn array(field: &str, text: &str) -> ApiResult<()> {
+    let is_plain = |c: char| !(c.is_whitespace() || c.is_control() || c == '@');
+    let is_part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = match text.split_once("://") {
+        Some(("https" | "http" | "mock", rest)) => !rest.is_empty() && rest.chars().all(is_plain),
+        Some(_) => false,
+        None => !text.is_empty() && text.chars().all(is_part_of_name),
+    };
     if good {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(
-        "{field}: must be an array's URL without credentials, https://ARRAY, or mock://NAME for a simulated one."
+        "{field}: must be the name of one of the arrays that the sites' administrators have enabled, or an array's URL without credentials: https://ARRAY, or mock://NAME for a simulated one."
     )))
 }
 
@@ -206,11 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_urls_or_mocks() {
-        assert!(array_url("a", "mock://array-a").is_ok());
-        assert!(array_url("a", "https://10.0.0.1").is_ok());
-        for bad in ["array-a", "mock://", "https://u:p@array", "mock://a b"] {
-            assert!(array_url("a", bad).is_err(), "{bad:?}");
+    fn arrays_are_names_or_urls() {
+        assert!(array("a", "mock://array-a").is_ok());
+        assert!(array("a", "https://10.0.0.1").is_ok());
+        assert!(array("a", "ceph-a").is_ok());
+        for bad in [
+            "",
+            "a b",
+            "../a",
+            "mock://",
+            "file:///a",
+            "https://u:p@array",
+            "mock://a b",
+        ] {
+            assert!(array("a", bad).is_err(), "{bad:?}");
         }
     }
 

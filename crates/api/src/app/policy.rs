@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
     plan::ArrayPair,
-    storage::{CinderVolume, StorageError},
+    storage::{Capabilities, CinderVolume, StorageError},
 };
 use protector_store::ReplicationPolicy;
 use protector_wire::{
-    policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
+    policy::{CapabilitiesView, MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
     text::WriteOnly,
+    version::Microversion,
 };
 
 use super::{App, names, protect};
@@ -36,8 +37,8 @@ pub async fn of(app: &App, group: &Group) -> ApiResult<ReplicationPolicy> {
 pub fn made(group: &Group, new: NewPolicy, now: DateTime<Utc>) -> ReplicationPolicy {
     ReplicationPolicy {
         group_id: group.id.clone(),
-        primary_fa_url: new.primary_fa_url,
-        secondary_fa_url: new.secondary_fa_url,
+        primary_fa_url: new.primary_array,
+        secondary_fa_url: new.secondary_array,
         primary_fa_api_token: new.primary_fa_api_token.map(WriteOnly::into_confidential),
         secondary_fa_api_token: new.secondary_fa_api_token.map(WriteOnly::into_confidential),
         rpo_minutes: new.rpo_minutes,
@@ -61,20 +62,20 @@ pub fn check_tokens_are_given_anew(
     for (side, led, is_stored, is_given) in [
         (
             "primary",
-            leads_away(&changes.primary_fa_url, &policy.primary_fa_url),
+            leads_away(&changes.primary_array, &policy.primary_fa_url),
             policy.primary_fa_api_token.is_some(),
             changes.primary_fa_api_token.is_some(),
         ),
         (
             "secondary",
-            leads_away(&changes.secondary_fa_url, &policy.secondary_fa_url),
+            leads_away(&changes.secondary_array, &policy.secondary_fa_url),
             policy.secondary_fa_api_token.is_some(),
             changes.secondary_fa_api_token.is_some(),
         ),
     ] {
         if led && is_stored && !is_given {
             return Err(ApiError::bad_request(format!(
-                "policy.{side}_fa_api_token: is needed in the same request where policy.{side}_fa_url changes, because the stored token would otherwise be sent to an array for which nobody has entered it; give it anew, or null for an array that needs none."
+                "policy.{side}_fa_api_token: is needed in the same request where policy.{side}_array changes, because the stored token would otherwise be sent to an array for which nobody has entered it; give it anew, or null for an array that needs none."
             )));
         }
     }
@@ -87,10 +88,10 @@ pub fn changed(
     changes: PolicyChanges,
     now: DateTime<Utc>,
 ) -> ReplicationPolicy {
-    if let Some(url) = changes.primary_fa_url {
+    if let Some(url) = changes.primary_array {
         policy.primary_fa_url = url;
     }
-    if let Some(url) = changes.secondary_fa_url {
+    if let Some(url) = changes.secondary_array {
         policy.secondary_fa_url = url;
     }
     if let Some(token) = changes.primary_fa_api_token {
@@ -108,11 +109,11 @@ pub fn changed(
 
 /// Sees that the policy's arrays exist, are two, and hold what the group's members have.
 pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiResult<()> {
-    names::array_url("policy.primary_fa_url", &policy.primary_fa_url)?;
-    names::array_url("policy.secondary_fa_url", &policy.secondary_fa_url)?;
+    names::array("policy.primary_array", &policy.primary_fa_url)?;
+    names::array("policy.secondary_array", &policy.secondary_fa_url)?;
     if policy.primary_fa_url == policy.secondary_fa_url {
         return Err(ApiError::bad_request(
-            "policy.secondary_fa_url: must be another array than primary_fa_url.",
+            "policy.secondary_array: must be another array than primary_array.",
         ));
     }
     if !(1..=MAX_RPO_MINUTES).contains(&policy.rpo_minutes) {
@@ -121,8 +122,9 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
             policy.rpo_minutes
         )));
     }
-    known(app, "policy.primary_fa_url", &policy.primary_fa_url).await?;
-    known(app, "policy.secondary_fa_url", &policy.secondary_fa_url).await?;
+    known(app, "policy.primary_array", &policy.primary_fa_url).await?;
+    known(app, "policy.secondary_array", &policy.secondary_fa_url).await?;
+    well_set_up(app, group, policy).await?;
     let array = current_array(group, policy);
     for member in app.database.member_list(&group.id).await? {
         for volume in &member.volumes {
@@ -132,6 +134,19 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
         }
     }
     Ok(())
+}
+
+/// Refuses a policy whose arrays are not set up for each other: at the failover it would be too late.
+async fn well_set_up(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiResult<()> {
+    let found = app.storage.findings(&policy.replication(group)).await;
+    let findings = found.map_err(|error| refused_by_array(&error))?;
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::bad_request(format!(
+            "policy: the arrays are not set up for each other: {}.",
+            findings.join("; ")
+        ))),
+    }
 }
 
 /// The array on the site where the group runs now.
@@ -160,7 +175,7 @@ pub fn array_pair(
     let capabilities = app
         .storage
         .capabilities(&replication)
-        .map_err(|error| ApiError::new(Refusal::ArrayRefuses, format!("{error}.")))?;
+        .map_err(|error| refused_by_array(&error))?;
     Ok(Some(policy.arrays(capabilities.promotion)))
 }
 
@@ -177,20 +192,32 @@ async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {
 /// Whether `volume` is an object on `array`.
 pub async fn holds(app: &App, array: &str, volume: &CinderVolume) -> ApiResult<bool> {
     let found = app.storage.locate(array, volume).await;
-    let refused = |error: StorageError| {
-        let refusal = match error.kind.may_pass() {
-            true => Refusal::ArraySilent,
-            false => Refusal::ArrayRefuses,
-        };
-        ApiError::new(refusal, format!("{error}."))
-    };
-    found.map(|object| object.is_some()).map_err(refused)
+    found
+        .map(|object| object.is_some())
+        .map_err(|error| refused_by_array(&error))
 }
 
-/// A policy as the API shows it.
-pub fn answer(policy: &ReplicationPolicy) -> PolicyAnswer {
+fn refused_by_array(error: &StorageError) -> ApiError {
+    let refusal = match error.kind.may_pass() {
+        true => Refusal::ArraySilent,
+        false => Refusal::ArrayRefuses,
+    };
+    ApiError::new(refusal, format!("{error}."))
+}
+
+/// A policy as the API shows it to a caller of that version.
+pub fn answer(
+    app: &App,
+    group: &Group,
+    policy: &ReplicationPolicy,
+    spoken: Microversion,
+) -> PolicyAnswer {
+    let has_arrays = spoken >= Microversion::WITH_CAPABILITIES;
+    let capabilities = app.storage.capabilities(&policy.replication(group));
     PolicyAnswer {
         policy: PolicyView {
+            primary_array: has_arrays.then(|| policy.primary_fa_url.clone()),
+            secondary_array: has_arrays.then(|| policy.secondary_fa_url.clone()),
             primary_fa_url: policy.primary_fa_url.clone(),
             secondary_fa_url: policy.secondary_fa_url.clone(),
             primary_fa_api_token: policy.primary_fa_api_token.as_ref().map(|_| MASK),
@@ -198,6 +225,22 @@ pub fn answer(policy: &ReplicationPolicy) -> PolicyAnswer {
             rpo_minutes: policy.rpo_minutes,
             created_at: policy.created_at.into(),
             updated_at: policy.updated_at.into(),
+            capabilities: capabilities.ok().filter(|_| has_arrays).map(shown),
         },
+    }
+}
+
+fn shown(capabilities: Capabilities) -> CapabilitiesView {
+    CapabilitiesView {
+        driver: capabilities.driver,
+        promotion: capabilities.promotion.as_str(),
+        consistency: capabilities.consistency.as_str(),
+        recovery_points: capabilities.recovery_points.as_str(),
+        way_back: capabilities.way_back.as_str(),
+        fences_source: capabilities.fences_source,
+        test_clone: capabilities.test_clone,
+        linked_deletion: capabilities.linked_deletion,
+        names_follow: capabilities.names_follow,
+        notes: capabilities.notes,
     }
 }

@@ -307,9 +307,10 @@ async fn arrays_seen(
         .flat_map(|member| &member.volumes)
         .map(ProtectedVolume::in_cinder)
         .collect();
-    let (source, target, points, holds) = tokio::join!(
+    let (source, target, set_up, points, holds) = tokio::join!(
         ask(storage.check(&source_array)),
         ask(storage.check(&target_array)),
+        ask(storage.findings(&replication)),
         ask(storage.recovery_points(&replication, &volumes)),
         held(storage, &source_array, &volumes),
     );
@@ -318,6 +319,7 @@ async fn arrays_seen(
         target_array,
         source,
         target,
+        set_up,
         points,
         holds,
     }

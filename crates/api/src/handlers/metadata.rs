@@ -138,8 +138,8 @@ fn refuse_what_no_tenant_may_say(document: &MetadataDocument) -> ApiResult<()> {
     let Some(policy) = document.policy() else {
         return Ok(());
     };
-    names::array_url("metadata.document.policy", &policy.primary_fa_url)?;
-    names::array_url("metadata.document.policy", &policy.secondary_fa_url)
+    names::array("metadata.document.policy", &policy.primary_fa_url)?;
+    names::array("metadata.document.policy", &policy.secondary_fa_url)
 }
 
 /// Texts that no tenant could have given the group, unless they are those by which it is known here: however it came to

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use http::StatusCode;
 use protector_core::id::ProjectId;
 use protector_oslo::policy::rules;
 use protector_store::Precondition;
-use protector_wire::policy::{CreatePolicy, PolicyAnswer, UpdatePolicy};
+use protector_wire::{
+    policy::{CreatePolicy, PolicyAnswer, UpdatePolicy},
+    version::Microversion,
+};
 
 use crate::{
     app::{App, group as app_group, policy as app_policy},
@@ -25,6 +28,7 @@ use crate::{
     responses((status = 200, body = PolicyAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 404, description = "No such group, or it has no policy")))]
 pub async fn show(
     State(app): State<Arc<App>>,
+    Extension(spoken): Extension<Microversion>,
     caller: Caller,
     Path((project, group)): Path<(ProjectId, String)>,
 ) -> ApiResult<Tagged<PolicyAnswer>> {
@@ -33,7 +37,7 @@ pub async fn show(
     let policy = app_policy::of(&app, &stored.group).await?;
     Ok(Tagged {
         version: stored.group.version,
-        body: app_policy::answer(&policy),
+        body: app_policy::answer(&app, &stored.group, &policy, spoken),
     })
 }
 
@@ -45,6 +49,7 @@ pub async fn show(
         (status = 409, description = "The group has a policy, is busy, or the other site is unreachable")))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    Extension(spoken): Extension<Microversion>,
     caller: Caller,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(body): Body<CreatePolicy>,
@@ -57,7 +62,7 @@ pub async fn create(
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let version = app.database.policy_insert(&policy, now).await?;
-    let body = app_policy::answer(&policy);
+    let body = app_policy::answer(&app, &stored.group, &policy, spoken);
     Ok((StatusCode::CREATED, Tagged { version, body }))
 }
 
@@ -71,6 +76,7 @@ pub async fn create(
         (status = 412, description = "The group is not at the version of If-Match any more")))]
 pub async fn update(
     State(app): State<Arc<App>>,
+    Extension(spoken): Extension<Microversion>,
     caller: Caller,
     if_match: IfMatch,
     Path((project, group)): Path<(ProjectId, String)>,
@@ -93,7 +99,7 @@ pub async fn update(
         .policy_update(&policy, precondition, now)
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
-    let body = app_policy::answer(&policy);
+    let body = app_policy::answer(&app, &stored.group, &policy, spoken);
     Ok(Tagged { version, body })
 }
 

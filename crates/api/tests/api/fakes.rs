@@ -859,6 +859,8 @@ impl Peer for FakePeer {
 pub struct FakeArrays {
     /// The recovery points of every group.
     pub points: Mutex<Vec<RecoveryPoint>>,
+    /// What is wrong with the set-up of the two.
+    pub findings: Mutex<Vec<String>>,
     /// Arrays that do not answer.
     pub away: Mutex<BTreeSet<String>>,
     /// Volumes that the first array has lost.
@@ -923,7 +925,7 @@ impl GroupReplication for FakeArrays {
     }
 
     async fn findings(&self, _replication: &Replication) -> Result<Vec<String>, StorageError> {
-        Ok(vec![])
+        Ok(self.findings.lock().unwrap().clone())
     }
 
     async fn protect(

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use axum::body::Body;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -257,9 +258,10 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
         .await
         .expect(409);
     for (field, value) in [
-        ("primary_fa_url", json!("mock://array-x")),
-        ("secondary_fa_url", json!("mock://array-a")),
-        ("secondary_fa_url", json!("array-b")),
+        ("primary_array", json!("mock://array-x")),
+        ("secondary_array", json!("mock://array-a")),
+        ("secondary_array", json!("array b")),
+        ("secondary_array", json!("array-b")),
         ("rpo_minutes", json!(0)),
         ("rpo_minutes", json!(-1)),
         ("rpo_minutes", json!(525_601)),
@@ -290,6 +292,58 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
 }
 
 #[tokio::test]
+async fn a_policy_shows_what_its_arrays_can_do_from_version_1_3_on() {
+    let house = House::with_group().await;
+    let path = group_path("web", "/policy");
+    let old = house.get(&path, "reader").await.expect(200).body["policy"].clone();
+    assert_eq!(
+        (old.get("primary_array"), old.get("capabilities")),
+        (None, None)
+    );
+    let spoken = [
+        ("x-auth-token", "reader"),
+        ("openstack-api-version", "protector 1.3"),
+    ];
+    let new = house
+        .request(Method::GET, &path, &spoken, Body::empty())
+        .await
+        .expect(200);
+    let policy = &new.body["policy"];
+    assert_eq!(policy["primary_array"], "mock://array-a");
+    assert_eq!(policy["secondary_array"], policy["secondary_fa_url"]);
+    let can = &policy["capabilities"];
+    assert_eq!(can["driver"], "MockStorageDriver");
+    assert_eq!(can["promotion"], "copy");
+    assert_eq!(can["consistency"], "group_when_quiet");
+    assert_eq!(can["fences_source"], false);
+}
+
+#[tokio::test]
+async fn arrays_that_are_not_set_up_for_each_other_are_refused_with_the_cure() {
+    let house = House::with_group().await;
+    let path = group_path("web", "/policy");
+    let cure = "array ceph-b: mirroring is not enabled on pool volumes: 'rbd mirror pool enable volumes image'";
+    house
+        .outside
+        .arrays
+        .findings
+        .lock()
+        .unwrap()
+        .push(cure.to_owned());
+    let before = house.get(&path, "reader").await.expect(200).body;
+    let body = json!({"policy": {"rpo_minutes": 5}});
+    let refused = house
+        .send(Method::PUT, &path, "member", body)
+        .await
+        .expect(400);
+    assert_eq!(
+        refused.message(),
+        format!("policy: the arrays are not set up for each other: {cure}.")
+    );
+    assert_eq!(house.get(&path, "reader").await.expect(200).body, before);
+}
+
+#[tokio::test]
 async fn a_stored_token_goes_only_to_the_array_that_it_was_entered_for() {
     let house = House::with_group().await;
     let path = group_path("web", "/policy");
@@ -313,7 +367,7 @@ async fn a_stored_token_goes_only_to_the_array_that_it_was_entered_for() {
     let entered = json!({"primary_fa_url": "mock://array-x", "primary_fa_api_token": "new"});
     let unknown = change(entered).await.expect(400);
     let message = unknown.message();
-    assert!(message.starts_with("policy.primary_fa_url"), "{message}");
+    assert!(message.starts_with("policy.primary_array"), "{message}");
 }
 
 #[tokio::test]

@@ -97,6 +97,14 @@ pub(super) fn backend(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
             );
         }
     }
+    for finding in arrays.set_up.iter().flatten() {
+        let found = ReadinessFinding::error(
+            check,
+            format!("the arrays are not set up for each other: {finding}"),
+            "your operator sets the arrays up as it says; then check again",
+        );
+        problems.push(found.about(&arrays.target_array));
+    }
     problems.extend(volumes(facts, arrays));
     or_ok(
         problems,

@@ -152,6 +152,8 @@ pub struct ArraysSeen {
     pub source: Asked<()>,
     /// Whether the second answers.
     pub target: Asked<()>,
+    /// What is not right with their set-up for each other, a sentence each.
+    pub set_up: Asked<Vec<String>>,
     /// The group's recovery points on the second, newest first.
     pub points: Asked<Vec<RecoveryPoint>>,
     /// Whether the first holds each volume, as far as the time sufficed.

@@ -207,6 +207,7 @@ fn judged_of(
         target: target(),
         there: there(members, &AddressThere::Free),
         arrays: Some(ArraysSeen {
+            set_up: Ok(vec![]),
             source_array: "array-a".to_owned(),
             target_array: "array-b".to_owned(),
             source: Ok(()),
@@ -804,7 +805,7 @@ fn without_a_recovery_point_nothing_could_be_recovered() {
 }
 
 #[test]
-fn a_volume_that_was_not_asked_for_in_time_is_told_and_one_that_is_not_there_is_an_error() {
+fn of_arrays_is_told_what_is_not_there_not_known_and_not_set_up() {
     expect(
         |facts| {
             facts.arrays.as_mut().unwrap().holds.pop();
@@ -818,6 +819,15 @@ fn a_volume_that_was_not_asked_for_in_time_is_told_and_one_that_is_not_there_is_
         ReadinessSubject::Backend,
         Severity::Error,
         Some("volume-1"),
+    );
+    expect(
+        |facts| {
+            let cure = "array-b: mirroring is not enabled on pool volumes".to_owned();
+            facts.arrays.as_mut().unwrap().set_up = Ok(vec![cure]);
+        },
+        ReadinessSubject::Backend,
+        Severity::Error,
+        Some("array-b"),
     );
 }
 

@@ -39,6 +39,14 @@ impl PromotionKind {
     pub fn is_copy(&self) -> bool {
         *self == Self::Copy
     }
+
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::InPlace => "in_place",
+        }
+    }
 }
 
 /// Of what several volumes are one moment.
@@ -53,6 +61,17 @@ pub enum Consistency {
     Volume,
 }
 
+impl Consistency {
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::GroupWhenQuiet => "group_when_quiet",
+            Self::Volume => "volume",
+        }
+    }
+}
+
 /// Which points in time a group can be brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +80,16 @@ pub enum PointsKept {
     Several,
     /// What the target has at the moment, and nothing before it.
     LatestOnly,
+}
+
+impl PointsKept {
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Several => "several",
+            Self::LatestOnly => "latest_only",
+        }
+    }
 }
 
 /// What is sent on the way back.
@@ -72,4 +101,15 @@ pub enum WayBack {
     Full,
     /// The array does not say.
     Unknown,
+}
+
+impl WayBack {
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delta => "delta",
+            Self::Full => "full",
+            Self::Unknown => "unknown",
+        }
+    }
 }

@@ -1,18 +1,10 @@
 //! Rules on single values beyond their type; each error completes "`option = value`: …".
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 use url::Url;
-
-/// One array of `MockStorageDriver`: a name and the directory that holds its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MockArray {
-    /// The array's name in policies and records.
-    pub name: String,
-    pub directory: PathBuf,
-}
 
 pub(super) fn http_url(value: &str) -> Result<(), String> {
     let host = value
@@ -51,42 +43,35 @@ pub(super) fn sqlx_url(value: &str) -> Result<String, String> {
 pub(super) fn storage_driver(value: &str) -> Result<(), String> {
     match value {
         "PureStorageDriver" => Err(
-            "the driver for Pure Storage FlashArray is not in this release; use MockStorageDriver"
+            "the driver for Pure Storage FlashArray is not in this release; there are MockStorageDriver and CephRbdDriver"
                 .to_owned(),
         ),
         _ => Ok(()),
     }
 }
 
-pub(super) fn mock_arrays(value: &str) -> Result<(), String> {
+/// Names of arrays: each is the name of a section too.
+pub(super) fn array_names(value: &str) -> Result<(), String> {
     let mut names = Vec::new();
-    for item in value
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-    {
-        let array = mock_array(item)?;
-        if names.contains(&array.name) {
-            return Err(format!("the array `{}` is given twice", array.name));
+    for name in items(value) {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !name.chars().all(is_good) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(format!(
+                "`{name}` is no name of an array: it has letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
+            ));
         }
-        names.push(array.name);
+        if names.contains(&name) {
+            return Err(format!("the array `{name}` is given twice"));
+        }
+        names.push(name);
     }
     Ok(())
 }
 
-pub(super) fn mock_array(item: &str) -> Result<MockArray, String> {
-    match item.split_once(':') {
-        Some((name, directory))
-            if !name.trim().is_empty() && Path::new(directory.trim()).is_absolute() =>
-        {
-            Ok(MockArray {
-                name: name.trim().to_owned(),
-                directory: PathBuf::from(directory.trim()),
-            })
-        }
-        _ => Err(format!(
-            "`{item}` is not of the form name:/absolute/directory"
-        )),
+pub(super) fn absolute(value: &str) -> Result<(), String> {
+    match Path::new(value).is_absolute() {
+        true => Ok(()),
+        false => Err("must be an absolute path".to_owned()),
     }
 }
 
@@ -121,7 +106,7 @@ pub(super) fn network(item: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("`{item}` is not a network such as 10.20.0.0/16 or 2001:db8::/32"))
 }
 
-fn items(value: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(value: &str) -> impl Iterator<Item = &str> {
     value
         .split(',')
         .map(str::trim)
@@ -235,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn an_array_needs_a_name_and_an_absolute_directory() {
-        assert_eq!(mock_arrays("a:/srv/a, b:/srv/b"), Ok(()));
-        for refused in ["a", "a:relative", ":/srv/a", "a:/x, a:/y"] {
-            assert!(mock_arrays(refused).is_err(), "{refused}");
+    fn an_array_is_named_once_and_as_a_section_may_be() {
+        assert_eq!(array_names("ceph-a, array_b,"), Ok(()));
+        for refused in ["a b", "a:/x", "-a", "mock://a", "a, a"] {
+            assert!(array_names(refused).is_err(), "{refused}");
         }
     }
 }

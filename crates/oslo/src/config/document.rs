@@ -2,7 +2,7 @@
 
 use super::{
     kind::OptionType,
-    options::{OPTIONS, OptionDef, SECTIONS},
+    options::{DRIVER, DRIVERS, DriverDef, OPTIONS, OptionDef, SECTIONS},
 };
 
 /// Width of `oslo-config-generator`'s comments.
@@ -15,8 +15,32 @@ pub fn sample() -> String {
     let sections: Vec<String> = SECTIONS
         .iter()
         .map(|(name, help)| sample_section(name, help))
+        .chain(DRIVERS.iter().map(sample_array))
         .collect();
     sections.join("\n\n")
+}
+
+/// The section of an array, as a comment: it counts only where the array is enabled.
+fn sample_array(driver: &DriverDef) -> String {
+    let mut text = String::new();
+    let (name, help) = (driver.name, driver.help);
+    comment(
+        &mut text,
+        &format!(
+            "The section of an array of {name}, for each that [storage] enabled_arrays names. {help}"
+        ),
+    );
+    text.push_str(&format!("#\n# [NAME]\n# {} = {name}\n", DRIVER.name));
+    for option in driver.options {
+        text.push_str("#\n");
+        comment(
+            &mut text,
+            &format!("{} ({})", option.help, option.kind.type_name()),
+        );
+        let default = shown_default(option).unwrap_or("<None>");
+        text.push_str(&format!("# {} = {default}\n", option.name));
+    }
+    text
 }
 
 fn sample_section(name: &str, help: &str) -> String {
@@ -87,6 +111,14 @@ pub fn reference_markdown() -> String {
     for (name, help) in SECTIONS {
         text.push_str(&format!("\n## [{name}]\n\n{help}\n"));
         for option in of_section(name) {
+            reference_option(&mut text, option);
+        }
+    }
+    text.push_str("\n## The section of an array\n\nEach array of `[storage] enabled_arrays` has a section of its name.\n");
+    reference_option(&mut text, &DRIVER);
+    for driver in DRIVERS {
+        text.push_str(&format!("\nOf a `{}`:\n", driver.name));
+        for option in driver.options {
             reference_option(&mut text, option);
         }
     }

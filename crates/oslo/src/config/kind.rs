@@ -179,7 +179,7 @@ fn boolean(text: &str) -> Result<Value, String> {
     }
 }
 
-fn list(text: &str) -> Vec<String> {
+pub(super) fn list(text: &str) -> Vec<String> {
     let text = text.trim().trim_end_matches(',');
     if text.is_empty() {
         return Vec::new();

@@ -18,19 +18,18 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use check::MockArray;
 pub use document::{reference_markdown, sample};
 pub use kind::OptionType;
-pub use options::{OPTIONS, OptionDef, SECTIONS, ValueRule};
+pub use options::{DRIVER, DRIVERS, DriverDef, OPTIONS, OptionDef, SECTIONS, ValueRule};
 pub use problem::{ConfigErrors, Origin, Problem};
 use reader::Reader;
 use resolve::{Source, read_source, resolve};
 use search::{Search, files_in};
 use secrecy::SecretString;
 pub use sections::{
-    Api, Audit, BesideListener, ConfiguredInterface, DatabaseSection, EngineSection, General,
-    KeystoneAuthtoken, OpenStack, OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets, Ssl,
-    Storage, StorageDriverName,
+    Api, ArrayDriver, Audit, BesideListener, ConfiguredInterface, DatabaseSection, EngineSection,
+    General, KeystoneAuthtoken, OpenStack, OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets,
+    Ssl, Storage, StorageArray,
 };
 
 /// A valid configuration. `Debug` shows no secret.
@@ -136,7 +135,7 @@ impl Config {
     }
 
     fn from_sources(sources: &[Source], mut problems: Vec<Problem>) -> Result<Self, ConfigErrors> {
-        let (resolved, found) = resolve(OPTIONS, sources);
+        let (resolved, found) = resolve(OPTIONS, DRIVERS, sources);
         problems.extend(found);
         let mut reader = Reader::new(&resolved);
         let config = Self::typed(&mut reader, sources);

@@ -104,16 +104,86 @@ const PASSWORD_PLUGINS: OptionType = OptionType::Enum(&[
     ("v3password", "the same, as older files write it"),
 ]);
 
-const STORAGE_DRIVERS: OptionType = OptionType::Enum(&[
-    (
-        "MockStorageDriver",
-        "arrays that are directories on this host; needs no hardware",
-    ),
-    (
-        "PureStorageDriver",
-        "Pure Storage FlashArray; not in this release",
-    ),
-]);
+/// A storage driver as operators know it.
+#[derive(Debug, Clone, Copy)]
+pub struct DriverDef {
+    /// As an array's `driver` names it.
+    pub name: &'static str,
+    /// What an array of it is.
+    pub help: &'static str,
+    /// What else the section of an array of it may have. The section is the array's: theirs is empty.
+    pub options: &'static [OptionDef],
+}
+
+/// The section of an array begins with this option.
+pub const DRIVER: OptionDef = option(
+    "",
+    "driver",
+    OptionType::Enum(&[
+        (MOCK_DRIVER, MOCK_HELP),
+        (CEPH_RBD_DRIVER, CEPH_RBD_HELP),
+        (
+            "PureStorageDriver",
+            "Pure Storage FlashArray; not in this release",
+        ),
+    ]),
+    "What kind of array it is.",
+)
+.check(check::storage_driver);
+
+pub(super) const MOCK_DRIVER: &str = "MockStorageDriver";
+const MOCK_HELP: &str = "A directory on this host, for trying protector out: it needs no hardware. Policies name it as mock://NAME.";
+pub(super) const CEPH_RBD_DRIVER: &str = "CephRbdDriver";
+const CEPH_RBD_HELP: &str = "A pool of a Ceph cluster whose RBD images are mirrored by their journals. Policies name it as it is named here.";
+
+/// The drivers of this release.
+pub static DRIVERS: &[DriverDef] = &[
+    DriverDef {
+        name: MOCK_DRIVER,
+        help: MOCK_HELP,
+        options: &[option(
+            "",
+            "directory",
+            OptionType::Path,
+            "Directory with a file for each volume. Absolute, and the same on the hosts of both sites.",
+        )
+        .check(check::absolute)],
+    },
+    DriverDef {
+        name: CEPH_RBD_DRIVER,
+        help: CEPH_RBD_HELP,
+        options: &[
+            option(
+                "",
+                "rbd_ceph_conf",
+                OptionType::Path,
+                "The cluster's ceph.conf on this host. Absolute.",
+            )
+            .check(check::absolute),
+            option(
+                "",
+                "rbd_user",
+                OptionType::Str,
+                "The Ceph client, without `client.`. What the site's Cinder uses has the rights that are needed.",
+            )
+            .default("cinder"),
+            option(
+                "",
+                "rbd_keyring",
+                OptionType::Path,
+                "The client's keyring on this host. Without it the ceph.conf says where it is.",
+            )
+            .check(check::absolute),
+            option(
+                "",
+                "rbd_pool",
+                OptionType::Str,
+                "The pool in which the site's Cinder keeps its volumes; of one name on both sites.",
+            )
+            .default("volumes"),
+        ],
+    },
+];
 
 /// The sections in the order of the sample file, each with what it is for.
 pub const SECTIONS: &[(&str, &str)] = &[
@@ -525,18 +595,33 @@ pub static OPTIONS: &[OptionDef] = &[
         "PEM file of the certificate's private key, readable by the service's user only."),
 
     // [storage]
-    option("storage", "driver", STORAGE_DRIVERS,
-        "Driver of the arrays behind the protected volumes.")
-        .default("MockStorageDriver")
-        .check(check::storage_driver),
+    option("storage", "enabled_arrays", OptionType::List,
+        "Names of the arrays behind the protected volumes, those of this site and those of the others that this site's hosts \
+         reach, separated by commas. Each has a section of its name, with its `driver` and that driver's options.")
+        .check(array_names),
     option("storage", "mock_catalogue", OptionType::Path,
         "SQLite file in which MockStorageDriver keeps what its arrays hold. Both sites' services must \
          reach the same file.")
         .default("$state_path/mock_storage/catalogue.sqlite"),
-    option("storage", "mock_arrays", OptionType::List,
-        "Arrays of MockStorageDriver as `name:/absolute/directory`, separated by commas.")
-        .check(check::mock_arrays),
 ];
+
+/// Names of arrays, each the name of a section that is about nothing else.
+fn array_names(value: &str) -> Result<(), String> {
+    check::array_names(value)?;
+    let is_taken = |name: &&str| {
+        let mut sections = SECTIONS.iter();
+        sections.any(|(section, _)| section.eq_ignore_ascii_case(name))
+    };
+    match check::items(value).find(is_taken) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "an array cannot be named `{name}`: a section of this name is about something else"
+        )),
+    }
+}
+
+pub(super) const STORAGE: &str = "storage";
+pub(super) const ENABLED_ARRAYS: &str = "enabled_arrays";
 
 /// The option of this section and name.
 pub(super) fn find(options: &[OptionDef], section: &str, name: &str) -> Option<OptionDef> {

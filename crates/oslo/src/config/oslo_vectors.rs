@@ -119,7 +119,7 @@ fn files_mean_what_oslo_config_says_they_mean() {
                 text: (*text).to_owned(),
             })
             .collect();
-        let (resolved, problems) = resolve(OPTIONS, &sources);
+        let (resolved, problems) = resolve(OPTIONS, &[], &sources);
         let oslo = &vector["values"];
         let oslo_refuses = is_error(oslo) || oslo.as_object().unwrap().values().any(is_error);
         let stricter = STRICTER.contains(&texts[0]);

@@ -21,12 +21,12 @@ pub(super) struct Reader<'a> {
     resolved: &'a Resolved,
     pub problems: Vec<Problem>,
     /// What was asked for, so that a test can find options that nobody reads.
-    pub read: HashSet<(&'static str, &'static str)>,
+    pub read: HashSet<(String, &'static str)>,
 }
 
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader<'a>,
-    name: &'static str,
+    name: String,
 }
 
 impl<'a> Reader<'a> {
@@ -39,8 +39,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the options of the section `name` from now on.
-    pub fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
-        Section { reader: self, name }
+    pub fn section(&mut self, name: &str) -> Section<'_, 'a> {
+        Section {
+            reader: self,
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -50,8 +53,8 @@ impl Section<'_, '_> {
         option: &'static str,
         convert: impl Fn(&Value) -> Option<T>,
     ) -> Option<T> {
-        self.reader.read.insert((self.name, option));
-        match self.reader.resolved.get(self.name, option) {
+        self.reader.read.insert((self.name.clone(), option));
+        match self.reader.resolved.get(&self.name, option) {
             Some(ResolvedOption::Unset | ResolvedOption::Failed) => None,
             Some(ResolvedOption::Value(value)) => {
                 let converted = convert(value);
@@ -86,6 +89,24 @@ impl Section<'_, '_> {
     /// A text that the option has, or its default.
     pub fn text(&mut self, option: &'static str) -> String {
         self.optional_text(option).unwrap_or_default()
+    }
+
+    /// A text that the section must have.
+    pub fn needed_text(&mut self, option: &'static str) -> String {
+        let text = self.optional_text(option);
+        let is_unset = matches!(
+            self.reader.resolved.get(&self.name, option),
+            Some(ResolvedOption::Unset)
+        );
+        if is_unset {
+            self.mistake(option, "must be set");
+        }
+        text.unwrap_or_default()
+    }
+
+    /// A path that the section must have.
+    pub fn needed_path(&mut self, option: &'static str) -> PathBuf {
+        PathBuf::from(self.needed_text(option))
     }
 
     /// A path, if the option is set.

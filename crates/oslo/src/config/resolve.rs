@@ -1,14 +1,14 @@
 //! From the assignments of all files to one valid value per option, with every problem noted.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
 use super::{
-    ini::{self, Assignment},
-    kind::{OptionType, Value},
-    options::{OptionDef, find},
+    ini::{self, Assignment, Parsed},
+    kind::{OptionType, Value, list},
+    options::{DRIVER, DriverDef, ENABLED_ARRAYS, OptionDef, STORAGE, find},
     problem::{Origin, Problem},
     substitute::{Piece, pieces},
 };
@@ -37,7 +37,7 @@ pub(super) enum ResolvedOption {
     Failed,
 }
 
-type Key = (&'static str, &'static str);
+type Key = (String, &'static str);
 
 /// The outcome of every option of the table.
 pub(super) struct Resolved {
@@ -46,28 +46,40 @@ pub(super) struct Resolved {
 
 impl Resolved {
     /// What became of an option.
-    pub fn get(&self, section: &'static str, name: &'static str) -> Option<&ResolvedOption> {
-        self.outcomes.get(&(section, name))
+    pub fn get(&self, section: &str, name: &'static str) -> Option<&ResolvedOption> {
+        self.outcomes.get(&(section.to_owned(), name))
     }
 }
 
-/// Reads the sources, the later over the earlier, against a table of options.
+/// Reads the sources, the later over the earlier, against a table of options, and the sections of enabled arrays against
+/// those of their drivers.
 pub(super) fn resolve(
     options: &'static [OptionDef],
+    drivers: &'static [DriverDef],
     sources: &[Source],
 ) -> (Resolved, Vec<Problem>) {
+    let parsed: Vec<Parsed> = sources
+        .iter()
+        .map(|source| ini::parse(&source.text))
+        .collect();
     let mut resolver = Resolver {
         options,
+        arrays: arrays_of(&parsed, drivers),
         raw: HashMap::new(),
         outcomes: HashMap::new(),
         in_progress: Vec::new(),
         problems: Vec::new(),
     };
-    for source in sources {
-        resolver.read(source);
+    for (source, parsed) in sources.iter().zip(parsed) {
+        resolver.read(&source.path, parsed);
     }
     for option in options {
-        resolver.outcome(option);
+        resolver.outcome(option.section, option);
+    }
+    for (array, options) in resolver.arrays.clone() {
+        for option in options {
+            resolver.outcome(&array, &option);
+        }
     }
     let Resolver {
         outcomes,
@@ -76,6 +88,32 @@ pub(super) fn resolve(
     } = resolver;
     in_reading_order(&mut problems, sources);
     (Resolved { outcomes }, problems)
+}
+
+/// The enabled arrays, each with the options that its section may have. Of an unknown driver they are those of all drivers:
+/// only the driver is to be complained of.
+fn arrays_of(parsed: &[Parsed], drivers: &'static [DriverDef]) -> BTreeMap<String, Vec<OptionDef>> {
+    let last = |section: &str, key: &str| {
+        let all = parsed.iter().flat_map(|parsed| &parsed.assignments);
+        let mut of_option = all.filter(|given| given.section == section && given.key == key);
+        of_option.next_back().map(|given| given.value.as_str())
+    };
+    let mut arrays = BTreeMap::new();
+    for name in list(last(STORAGE, ENABLED_ARRAYS).unwrap_or_default()) {
+        let driver = last(&name, DRIVER.name).map(str::trim);
+        let known = drivers.iter().find(|known| Some(known.name) == driver);
+        let of_driver: Vec<_> = match known {
+            Some(known) => known.options.to_vec(),
+            None => drivers
+                .iter()
+                .flat_map(|known| known.options)
+                .copied()
+                .collect(),
+        };
+        let options = std::iter::once(DRIVER).chain(of_driver).collect();
+        arrays.insert(name, options);
+    }
+    arrays
 }
 
 fn in_reading_order(problems: &mut [Problem], sources: &[Source]) {
@@ -90,6 +128,8 @@ fn in_reading_order(problems: &mut [Problem], sources: &[Source]) {
 
 struct Resolver {
     options: &'static [OptionDef],
+    /// The options that the section of each enabled array may have.
+    arrays: BTreeMap<String, Vec<OptionDef>>,
     raw: HashMap<Key, Vec<Raw>>,
     outcomes: HashMap<Key, ResolvedOption>,
     /// The chain of references being followed, to notice one that leads back.
@@ -98,10 +138,9 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn read(&mut self, source: &Source) {
-        let parsed = ini::parse(&source.text);
+    fn read(&mut self, path: &Path, parsed: Parsed) {
         let at = |line| Origin::File {
-            path: source.path.clone(),
+            path: path.to_owned(),
             line,
         };
         for error in parsed.errors {
@@ -123,14 +162,14 @@ impl Resolver {
         if !self.knows_section(&assignment.section) {
             return;
         }
-        let Some(option) = find(self.options, &assignment.section, &assignment.key) else {
+        let Some(option) = self.find(&assignment.section, &assignment.key) else {
             // The value stays out of sight: this may be a password under a misspelt name.
             let subject = format!("[{}] {}", assignment.section, assignment.key);
             let message = self.unknown_option(&assignment.section, &assignment.key);
             return self.report(origin, subject, message);
         };
         self.raw
-            .entry((option.section, option.name))
+            .entry((assignment.section, option.name))
             .or_default()
             .push(Raw {
                 text: assignment.value,
@@ -139,11 +178,23 @@ impl Resolver {
     }
 
     fn knows_section(&self, section: &str) -> bool {
-        self.options.iter().any(|option| option.section == section)
+        self.arrays.contains_key(section)
+            || self.options.iter().any(|option| option.section == section)
+    }
+
+    fn find(&self, section: &str, name: &str) -> Option<OptionDef> {
+        let of_array = self.arrays.get(section);
+        let mut of_array = of_array.into_iter().flatten();
+        of_array
+            .find(|option| option.name == name)
+            .copied()
+            .or_else(|| find(self.options, section, name))
     }
 
     fn unknown_section(&self, section: &str) -> String {
+        let arrays = self.arrays.keys().map(String::as_str);
         let known = self.options.iter().map(|option| option.section);
+        let known = known.chain(arrays);
         let guess = if section.eq_ignore_ascii_case("default") {
             Some("DEFAULT")
         } else {
@@ -151,7 +202,9 @@ impl Resolver {
         };
         match guess {
             Some(guess) => format!("unknown section; did you mean [{guess}]?"),
-            None => "unknown section".to_owned(),
+            None => format!(
+                "unknown section; one of an array counts where [{STORAGE}] {ENABLED_ARRAYS} names it"
+            ),
         }
     }
 
@@ -163,10 +216,12 @@ impl Resolver {
                 option.section
             );
         }
+        let of_array = self.arrays.get(section).into_iter().flatten();
         let here = self
             .options
             .iter()
-            .filter(|option| option.section == section);
+            .filter(|option| option.section == section)
+            .chain(of_array);
         let anywhere = self.options.iter().map(|option| option.name);
         let guess = nearest(name, here.map(|option| option.name));
         if let Some(guess) = guess {
@@ -192,26 +247,22 @@ impl Resolver {
     }
 
     /// The option's value, resolved at most once.
-    fn outcome(&mut self, option: &OptionDef) -> ResolvedOption {
-        let key = (option.section, option.name);
+    fn outcome(&mut self, section: &str, option: &OptionDef) -> ResolvedOption {
+        let key = (section.to_owned(), option.name);
         if let Some(outcome) = self.outcomes.get(&key) {
             return outcome.clone();
         }
-        self.in_progress.push(key);
-        let outcome = self.fresh_outcome(option);
+        self.in_progress.push(key.clone());
+        let outcome = self.fresh_outcome(&key, option);
         self.in_progress.pop();
         self.outcomes.insert(key, outcome.clone());
         outcome
     }
 
-    fn fresh_outcome(&mut self, option: &OptionDef) -> ResolvedOption {
-        let given = self
-            .raw
-            .get(&(option.section, option.name))
-            .cloned()
-            .unwrap_or_default();
+    fn fresh_outcome(&mut self, key: &Key, option: &OptionDef) -> ResolvedOption {
+        let given = self.raw.get(key).cloned().unwrap_or_default();
         if matches!(option.kind, OptionType::MultiStr) && !given.is_empty() {
-            return self.every_value(option, &given);
+            return self.every_value(&key.0, option, &given);
         }
         let default = || {
             option.default.map(|text| Raw {
@@ -220,15 +271,15 @@ impl Resolver {
             })
         };
         match given.last().cloned().or_else(default) {
-            Some(raw) => self.value(option, &raw),
+            Some(raw) => self.value(&key.0, option, &raw),
             None => ResolvedOption::Unset,
         }
     }
 
-    fn every_value(&mut self, option: &OptionDef, given: &[Raw]) -> ResolvedOption {
+    fn every_value(&mut self, section: &str, option: &OptionDef, given: &[Raw]) -> ResolvedOption {
         let mut texts = Vec::new();
         for raw in given {
-            match self.value(option, raw) {
+            match self.value(section, option, raw) {
                 ResolvedOption::Value(Value::Str(text)) => texts.push(text),
                 ResolvedOption::Value(_) | ResolvedOption::Unset => {}
                 ResolvedOption::Failed => return ResolvedOption::Failed,
@@ -237,22 +288,28 @@ impl Resolver {
         ResolvedOption::Value(Value::List(texts))
     }
 
-    fn value(&mut self, option: &OptionDef, raw: &Raw) -> ResolvedOption {
-        let judged = self.substituted(option, &raw.text).and_then(|text| {
-            if text.trim().is_empty() {
-                return empty(option);
-            }
-            let value = option.kind.parse(&text).map_err(Some)?;
-            if let Some(check) = option.check {
-                check(&text).map_err(Some)?;
-            }
-            Ok(ResolvedOption::Value(value))
-        });
+    fn value(&mut self, section: &str, option: &OptionDef, raw: &Raw) -> ResolvedOption {
+        let judged = self
+            .substituted(section, option, &raw.text)
+            .and_then(|text| {
+                if text.trim().is_empty() {
+                    return empty(option);
+                }
+                let value = option.kind.parse(&text).map_err(Some)?;
+                if let Some(check) = option.check {
+                    check(&text).map_err(Some)?;
+                }
+                Ok(ResolvedOption::Value(value))
+            });
         match judged {
             Ok(outcome) => outcome,
             Err(message) => {
                 if let Some(message) = message {
-                    self.report(raw.origin.clone(), subject(option, &raw.text), message);
+                    self.report(
+                        raw.origin.clone(),
+                        subject(section, option, &raw.text),
+                        message,
+                    );
                 }
                 ResolvedOption::Failed
             }
@@ -261,19 +318,29 @@ impl Resolver {
 
     /// Follows the references in a value. `Err(None)` means that the option referred to has a
     /// problem of its own, which is reported there.
-    fn substituted(&mut self, option: &OptionDef, text: &str) -> Result<String, Option<String>> {
+    fn substituted(
+        &mut self,
+        section: &str,
+        option: &OptionDef,
+        text: &str,
+    ) -> Result<String, Option<String>> {
         let mut result = String::new();
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => result.push_str(&text),
-                Piece::Reference(name) => result.push_str(&self.referred(option, &name)?),
+                Piece::Reference(name) => result.push_str(&self.referred(section, option, &name)?),
             }
         }
         Ok(result)
     }
 
-    fn referred(&mut self, option: &OptionDef, name: &str) -> Result<String, Option<String>> {
-        let Some(other) = self.find_reference(option.section, name) else {
+    fn referred(
+        &mut self,
+        section: &str,
+        option: &OptionDef,
+        name: &str,
+    ) -> Result<String, Option<String>> {
+        let Some((of, other)) = self.find_reference(section, name) else {
             // The name may be a piece of a password.
             return Err(Some(if option.secret {
                 "a `$` in it begins the name of no option; write a literal dollar sign as `$$`"
@@ -288,10 +355,10 @@ impl Resolver {
                 "{shown} is a secret, and this option is shown in logs"
             )));
         }
-        if self.in_progress.contains(&(other.section, other.name)) {
+        if self.in_progress.contains(&(of.clone(), other.name)) {
             return Err(Some(format!("{shown} leads back to this option")));
         }
-        match self.outcome(&other) {
+        match self.outcome(&of, &other) {
             ResolvedOption::Value(value) => value
                 .substituted()
                 .ok_or_else(|| Some(format!("{shown} is a list; a list has no place in a value"))),
@@ -301,14 +368,18 @@ impl Resolver {
     }
 
     /// `group.option` in that group; a bare name in the referring section, then in [DEFAULT].
-    fn find_reference(&self, section: &str, name: &str) -> Option<OptionDef> {
+    fn find_reference(&self, section: &str, name: &str) -> Option<(String, OptionDef)> {
+        let in_section = |section: &str, name: &str| {
+            let option = self.find(section, name);
+            option.map(|option| (section.to_owned(), option))
+        };
         let in_group = name
             .split_once('.')
             .filter(|(group, _)| *group != "DEFAULT")
-            .and_then(|(group, option)| find(self.options, group, option));
+            .and_then(|(group, option)| in_section(group, option));
         in_group
-            .or_else(|| find(self.options, section, name))
-            .or_else(|| find(self.options, "DEFAULT", name))
+            .or_else(|| in_section(section, name))
+            .or_else(|| in_section("DEFAULT", name))
     }
 }
 
@@ -327,13 +398,13 @@ fn empty(option: &OptionDef) -> Result<ResolvedOption, Option<String>> {
     }
 }
 
-fn subject(option: &OptionDef, text: &str) -> String {
+fn subject(section: &str, option: &OptionDef, text: &str) -> String {
     let shown = if option.secret {
         "***".to_owned()
     } else {
         text.replace('\n', "\\n")
     };
-    format!("[{}] {} = {shown}", option.section, option.name)
+    format!("[{section}] {} = {shown}", option.name)
 }
 
 /// The largest configuration file that is read.

@@ -12,7 +12,8 @@ use tracing::level_filters::LevelFilter;
 use url::Url;
 
 use super::{
-    check::{self, MockArray},
+    check,
+    options::{CEPH_RBD_DRIVER, DRIVER, ENABLED_ARRAYS, MOCK_DRIVER, STORAGE},
     reader::{Reader, Section},
 };
 
@@ -314,20 +315,37 @@ impl Ssl {
     }
 }
 
-/// A storage driver that this release has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StorageDriverName {
-    Mock,
-}
-
-/// `[storage]`.
+/// `[storage]`, and the sections of the arrays that it enables.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    pub driver: StorageDriverName,
     /// SQLite file of `MockStorageDriver`.
     pub mock_catalogue: PathBuf,
-    pub mock_arrays: Vec<MockArray>,
+    /// The enabled arrays, each name once.
+    pub arrays: Vec<StorageArray>,
+}
+
+/// `[NAME]` of an enabled array.
+#[derive(Debug, Clone)]
+pub struct StorageArray {
+    /// In policies and records.
+    pub name: String,
+    pub driver: ArrayDriver,
+}
+
+/// The driver of an array, with its options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ArrayDriver {
+    Mock {
+        directory: PathBuf,
+    },
+    CephRbd {
+        ceph_conf: PathBuf,
+        /// Without `client.`.
+        user: String,
+        keyring: Option<PathBuf>,
+        pool: String,
+    },
 }
 
 impl General {
@@ -512,13 +530,38 @@ impl Secrets {
 
 impl Storage {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let mut section = reader.section("storage");
-        // The table's check has refused every driver but this one.
-        section.text("driver");
+        let mut section = reader.section(STORAGE);
+        let mock_catalogue = section.path("mock_catalogue");
+        let names = section.list_of(ENABLED_ARRAYS, |name| Ok(name.to_owned()));
         Self {
-            driver: StorageDriverName::Mock,
-            mock_catalogue: section.path("mock_catalogue"),
-            mock_arrays: section.list_of("mock_arrays", check::mock_array),
+            mock_catalogue,
+            arrays: names
+                .into_iter()
+                .map(|name| StorageArray {
+                    driver: ArrayDriver::read(&mut reader.section(&name)),
+                    name,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl ArrayDriver {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        // The table's check has refused every driver but these.
+        match section.needed_text(DRIVER.name).as_str() {
+            CEPH_RBD_DRIVER => Self::CephRbd {
+                ceph_conf: section.needed_path("rbd_ceph_conf"),
+                user: section.text("rbd_user"),
+                keyring: section.optional_path("rbd_keyring"),
+                pool: section.text("rbd_pool"),
+            },
+            MOCK_DRIVER => Self::Mock {
+                directory: section.needed_path("directory"),
+            },
+            _ => Self::Mock {
+                directory: PathBuf::new(),
+            },
         }
     }
 }

@@ -75,16 +75,28 @@ fn each_kind_of_bad_value_says_what_would_be_right() {
             "= 70000: must be between 0 and 65535",
         ),
         (
-            "[storage]\ndriver = Pure",
-            "= Pure: must be one of MockStorageDriver, PureStorageDriver",
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = Pure",
+            "[a] driver = Pure: must be one of MockStorageDriver, CephRbdDriver, PureStorageDriver",
         ),
         (
-            "[storage]\ndriver = PureStorageDriver",
-            "is not in this release; use MockStorageDriver",
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = PureStorageDriver",
+            "is not in this release; there are MockStorageDriver and CephRbdDriver",
         ),
         (
-            "[storage]\nmock_arrays = a:rel",
-            "`a:rel` is not of the form name:/absolute/directory",
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = MockStorageDriver\ndirectory = rel",
+            "[a] directory = rel: must be an absolute path",
+        ),
+        (
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = MockStorageDriver\ndirectory = /a\nrbd_pool = volumes",
+            "[a] rbd_pool: unknown option",
+        ),
+        (
+            "[storage]\nenabled_arrays = a, b\n[a]\ndriver = MockStorageDriver\ndirectory = /a\n[c]\ndriver = MockStorageDriver",
+            "[c]: unknown section; one of an array counts where [storage] enabled_arrays names it",
+        ),
+        (
+            "[storage]\nenabled_arrays = api",
+            "an array cannot be named `api`: a section of this name is about something else",
         ),
         (
             "[keystone_authtoken]\nauth_url = keystone:5000",
@@ -150,7 +162,7 @@ fn an_unknown_name_finds_the_nearest_known_one_and_hides_its_value() {
         ),
         (
             "[nova_cells_v2]\nx = 1",
-            "protector.conf:1: [nova_cells_v2]: unknown section",
+            "protector.conf:1: [nova_cells_v2]: unknown section; one of an array counts where [storage] enabled_arrays names it",
         ),
     ];
     for (text, expected) in cases {
@@ -275,13 +287,13 @@ fn default_files_are_searched_where_oslo_searches_them() {
 
 #[test]
 fn every_option_is_declared_once_in_a_known_section_and_read_by_the_service() {
-    let (resolved, problems) = resolve(OPTIONS, &[]);
+    let (resolved, problems) = resolve(OPTIONS, DRIVERS, &[]);
     assert_eq!(problems, []);
     let mut reader = Reader::new(&resolved);
     Config::typed(&mut reader, &[]);
     assert_eq!(reader.problems, []);
     for option in OPTIONS {
-        let key = (option.section, option.name);
+        let key = (option.section.to_owned(), option.name);
         assert!(reader.read.contains(&key), "{key:?} is read by nobody");
         assert!(
             SECTIONS
@@ -291,7 +303,7 @@ fn every_option_is_declared_once_in_a_known_section_and_read_by_the_service() {
         );
         let same = OPTIONS
             .iter()
-            .filter(|other| (other.section, other.name) == key)
+            .filter(|other| (other.section, other.name) == (option.section, option.name))
             .count();
         assert_eq!(same, 1, "{key:?}");
         assert!(option.help.ends_with('.'), "{key:?}");
@@ -313,4 +325,61 @@ fn the_sample_with_its_defaults_switched_on_is_a_valid_file() {
     let config = Config::from_str_for_tests(&switched_on).unwrap();
     assert_eq!(config.engine.max_concurrent_operations.get(), 40);
     assert!(switched_on.contains("\ncleanup_timeout_seconds = 300\n"));
+}
+
+/// The configuration of arrays of all drivers, and the options of each that have no default.
+#[test]
+fn each_enabled_array_has_a_section_with_the_options_of_its_driver() {
+    let text = "[DEFAULT]\nstate_path = /srv\n[storage]\nenabled_arrays = array-a, ceph-a\n\
+        [array-a]\ndriver = MockStorageDriver\ndirectory = $state_path/a\n\
+        [ceph-a]\ndriver = CephRbdDriver\nrbd_ceph_conf = /etc/ceph/site-a.conf\n";
+    let config = Config::from_str_for_tests(text).unwrap();
+    let [mock, ceph] = config.storage.arrays.as_slice() else {
+        panic!("{:?}", config.storage.arrays);
+    };
+    assert_eq!(
+        (mock.name.as_str(), ceph.name.as_str()),
+        ("array-a", "ceph-a")
+    );
+    let ArrayDriver::Mock { directory } = &mock.driver else {
+        panic!("{mock:?}");
+    };
+    assert_eq!(*directory, PathBuf::from("/srv/a"));
+    let ArrayDriver::CephRbd {
+        ceph_conf,
+        user,
+        keyring,
+        pool,
+    } = &ceph.driver
+    else {
+        panic!("{ceph:?}");
+    };
+    assert_eq!(*ceph_conf, PathBuf::from("/etc/ceph/site-a.conf"));
+    assert_eq!(
+        (user.as_str(), keyring, pool.as_str()),
+        ("cinder", &None, "volumes")
+    );
+    for (lacks, told) in [
+        ("[storage]\nenabled_arrays = a\n", "[a] driver: must be set"),
+        (
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = CephRbdDriver\n",
+            "[a] rbd_ceph_conf: must be set",
+        ),
+        (
+            "[storage]\nenabled_arrays = a\n[a]\ndriver = MockStorageDriver\n",
+            "[a] directory: must be set",
+        ),
+    ] {
+        assert_eq!(refusal(lacks), told);
+    }
+    for driver in DRIVERS {
+        assert!(
+            driver
+                .options
+                .iter()
+                .all(|option| option.help.ends_with('.')),
+            "{}",
+            driver.name
+        );
+    }
 }

@@ -397,8 +397,9 @@ fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wi
          project_name = service\ninterface = public\n\
          [oslo_policy]\npolicy_file = {state}/policy.yaml\n\
          [secrets]\nkey_repository = {state}/keys\n\
-         [storage]\ndriver = MockStorageDriver\nmock_catalogue = {root}/mock_storage/catalogue.sqlite\n\
-         mock_arrays = array-a:{root}/array-a, array-b:{root}/array-b\n",
+         [storage]\nenabled_arrays = array-a, array-b\nmock_catalogue = {root}/mock_storage/catalogue.sqlite\n\
+         [array-a]\ndriver = MockStorageDriver\ndirectory = {root}/array-a\n\
+         [array-b]\ndriver = MockStorageDriver\ndirectory = {root}/array-b\n",
         debug = wishes.debug,
         engine = wishes.engine,
     )

@@ -26,7 +26,8 @@ pub fn site_without_cloud(dir: &Path, more: &str) -> PathBuf {
          [keystone_authtoken]\nauth_url = http://127.0.0.1:9/v3\nusername = protector\npassword = never-used\n\n\
          [oslo_policy]\npolicy_file = {state}/policy.yaml\n\n\
          [secrets]\nkey_repository = {state}/keys\n\n\
-         [storage]\nmock_arrays = array-a:{state}/array-a\n{more}",
+         [storage]\nenabled_arrays = array-a\n\n\
+         [array-a]\ndriver = MockStorageDriver\ndirectory = {state}/array-a\n{more}",
         port = free_port(),
     );
     let path = dir.join("protector.conf");
