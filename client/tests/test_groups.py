@@ -606,6 +606,42 @@ def test_policy_show_says_what_the_arrays_can_do(clouds, run):
         assert line in table
 
 
+POINTS = [
+    {
+        "id": "point-2",
+        "taken_at": "2026-01-02T03:04:05Z",
+        "age_seconds": 60,
+        "consistency": "group_when_quiet",
+        "for_failover": True,
+        "array": "ceph-b",
+    },
+    {
+        "id": "point-1",
+        "taken_at": "2026-01-02T02:04:05Z",
+        "age_seconds": 3660,
+        "consistency": "group_when_quiet",
+        "for_failover": False,
+        "array": "ceph-b",
+    },
+]
+
+
+def test_recovery_point_list(clouds, run):
+    clouds.mock.get(clouds.url(f"{ONE}/recovery-points"), json={"recovery_points": POINTS})
+    words = ["dr", "recovery-point", "list", "prod-web-app"]
+    table = run(*words, "--max-width", "0").out
+    assert "| ID      | Taken At             | Age " in table
+    assert "| point-1 | 2026-01-02T02:04:05Z | 3660 (1 h 1 min)" in table
+    assert run(*words, "-f", "json").json[0] == {
+        "ID": "point-2",
+        "Taken At": "2026-01-02T03:04:05Z",
+        "Age": 60,
+        "Consistency": "group_when_quiet",
+        "For Failover": True,
+        "Array": "ceph-b",
+    }
+
+
 def test_policy_set_and_delete(clouds, run):
     url = clouds.url(f"{ONE}/policy")
     clouds.mock.put(url, json={"policy": POLICY})
@@ -628,6 +664,7 @@ def test_policy_set_and_delete(clouds, run):
         [*CREATE[1:], "--fidelity", "loose"],
         ["protection-group", "list", "--status", "dead"],
         ["policy", "set", "prod-web-app", "--rpo-minutes", "0"],
+        ["recovery-point", "list"],
         ["member", "add", "prod-web-app"],
         ["protection-group", "sync-status"],
     ],

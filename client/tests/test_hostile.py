@@ -743,6 +743,7 @@ VIEWS = {
     "CleanupPlan": "CleanupView",
     "FloatingIP": "FloatingIpView",
     "RecoveryPoint": "PreviewedPoint",
+    "KeptPoint": "KeptPointView",
     "Pause": "PausedAt",
     "Operation": "OperationView",
     "MemberVolume": "PreviewedVolume",

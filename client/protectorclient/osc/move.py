@@ -42,7 +42,23 @@ def add_failover(parser: argparse.ArgumentParser) -> None:
         "planned: both sites answer, nothing is lost; unplanned: the source is gone and is not "
         "asked, what was written after the last recovery point is lost (default: planned)",
     )
+    add_recovery_point(parser, "For unplanned: the recovery point to go to,")
     confirmation.add_yes(parser, "an unplanned failover")
+
+
+def add_recovery_point(parser: argparse.ArgumentParser, when: str) -> None:
+    """``--recovery-point``."""
+    parser.add_argument(
+        "--recovery-point",
+        metavar="<recovery-point-id>",
+        help=f"{when} as openstack dr recovery-point list shows it (default: the latest)",
+    )
+
+
+def recovery_point_of(parsed_args: argparse.Namespace) -> Record:
+    """Take the recovery point that was asked for into a request's body."""
+    wanted = parsed_args.recovery_point
+    return {} if wanted is None else {"recovery_point": wanted}
 
 
 def add_retain(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +89,7 @@ class Move(Start):
 
     def fail_over(self, parsed_args: argparse.Namespace) -> Shown:
         """Fail over, planned or unplanned."""
-        body: Record = {"type": parsed_args.type or "planned"}
+        body: Record = {"type": parsed_args.type or "planned", **recovery_point_of(parsed_args)}
         if parsed_args.retain_source_volumes:
             body["retain_source_volumes"] = True
         if parsed_args.type == "unplanned":
@@ -92,8 +108,10 @@ class Move(Start):
     def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
         """Bring the group back to its first site, planned or unplanned."""
         if parsed_args.type == "unplanned":
-            return self._move_without_source(parsed_args, "failback", {"type": "unplanned"})
+            unplanned = {"type": "unplanned", **recovery_point_of(parsed_args)}
+            return self._move_without_source(parsed_args, "failback", unplanned)
         body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        body.update(recovery_point_of(parsed_args))
         if parsed_args.retain_source_volumes:
             body["retain_source_volumes"] = True
         return self._move(parsed_args, "failback", body)

@@ -6,7 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from protectorclient.v1.manager import Manager
-from protectorclient.v1.records import Operation, Preview, Readiness, Record, Records
+from protectorclient.v1.records import (
+    KeptPoint,
+    KeptPoints,
+    Operation,
+    Preview,
+    Readiness,
+    Record,
+    Records,
+)
 
 _GROUPS = "protection-groups"
 
@@ -53,6 +61,11 @@ class ProtectionGroupManager(Manager):
         path = self._in_project(_GROUPS, group, "action")
         answer = self._transport.post(path, {verb: {**arguments, "dry_run": True}})
         return answer.one("preview", Preview)
+
+    def recovery_points(self, group: str) -> KeptPoints:
+        """List what the group can be brought to on its other site, newest first."""
+        answer = self._transport.get(self._in_project(_GROUPS, group, "recovery-points"))
+        return answer.many("recovery_points", KeptPoint)
 
     def check(self, group: str) -> Readiness:
         """Look for all that would make a failover or its cleanup fail now."""

@@ -103,6 +103,21 @@ class RecoveryPoint(TypedDict, total=False):
     age_seconds: int
 
 
+class KeptPoint(TypedDict):
+    """What a group can be brought to on its other site."""
+
+    id: str
+    taken_at: str
+    age_seconds: int
+    consistency: str
+    for_failover: bool
+    array: str
+
+
+KeptPoints = list[KeptPoint]
+"""Newest first."""
+
+
 class Pause(TypedDict):
     """Where an operation waits for somebody to resume it."""
 

@@ -152,6 +152,7 @@ pub fn plan(members: Vec<Member>) -> Plan {
         fidelity: Fidelity::Told,
         built_as_until: BTreeMap::new(),
         left_on_target: vec![],
+        recovery_point: None,
     }
 }
 

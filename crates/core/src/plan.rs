@@ -13,12 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     group::{Fidelity, Group, ReplicationType, ResourceMappings},
-    id::{GroupId, MemberId, OperationId, ServerId, VolumeId},
+    id::{GroupId, MemberId, OperationId, RecoveryPointId, ServerId, VolumeId},
     member::{Member, MemberStatus, PortSpec, ProtectedVolume},
     member_settings::ServerSettings,
     recovery_plan::{RecoveryPlan, UserDataOnCopy},
     site::SiteScope,
-    storage::{CinderVolume, PromotionKind, Replication},
+    storage::{CinderVolume, PromotionKind, RecoveryPoint, Replication},
 };
 
 /// The plan of an operation. Stored as JSON with it.
@@ -59,6 +59,9 @@ pub struct Plan {
         deserialize_with = "one_or_more"
     )]
     pub interrupted: Vec<OperationId>,
+    /// The recovery point that was asked for; the latest where none was. Of an unplanned failover or a test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point: Option<RecoveryPointId>,
     /// The failed move with whose copies this operation goes forward. They keep its marks: until the switch they are its
     /// leftovers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,6 +226,7 @@ impl Plan {
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
+            recovery_point: None,
             adopts: None,
             fidelity: group.fidelity,
             built_as_until: BTreeMap::new(),
@@ -319,6 +323,24 @@ impl Plan {
             interrupted,
             ..self
         }
+    }
+
+    /// The same plan, which goes to `point`.
+    #[must_use]
+    pub fn to_recovery_point(self, point: Option<RecoveryPointId>) -> Self {
+        Self {
+            recovery_point: point,
+            ..self
+        }
+    }
+
+    /// Of `points` that which the operation goes to: the one that was asked for, or the latest. They are newest first.
+    pub fn chosen_of(&self, points: Vec<RecoveryPoint>) -> Option<RecoveryPoint> {
+        let is_chosen = |point: &RecoveryPoint| {
+            let wanted = self.recovery_point.as_ref();
+            wanted.is_none_or(|wanted| *wanted == point.id)
+        };
+        points.into_iter().find(is_chosen)
     }
 
     /// All its volumes, as their array finds them.

@@ -365,6 +365,7 @@ fn plan() -> Plan {
         fidelity: Fidelity::Strict,
         built_as_until: BTreeMap::from([("member-1".into(), at(5))]),
         left_on_target: vec!["server-9".into()],
+        recovery_point: Some("point-1".into()),
     }
 }
 

@@ -29,6 +29,7 @@ pub mod policy;
 pub mod preview;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod recovery_point;
 pub mod reset_status;
 pub mod retirement;
 pub mod signing_key;

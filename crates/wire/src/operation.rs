@@ -60,6 +60,8 @@ pub struct Failover {
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
     pub retain_source_volumes: Option<bool>,
+    /// The recovery point to go to, where the source takes no part, by its id (`GET …/recovery-points`); the latest when left out. Version 1.3.
+    pub recovery_point: Option<String>,
     /// Start nothing and tell what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -91,6 +93,7 @@ impl Failover {
             network_mapping: BTreeMap::new(),
             flavor_mapping: BTreeMap::new(),
             retain_source_volumes: None,
+            recovery_point: None,
             dry_run: false,
         }
     }
@@ -113,6 +116,8 @@ pub struct Failback {
     /// Leave the volumes on the site that the group leaves detached and intact.
     #[serde(default)]
     pub retain_source_volumes: bool,
+    /// The recovery point to go to, where the source takes no part, by its id (`GET …/recovery-points`); the latest when left out. Version 1.3.
+    pub recovery_point: Option<String>,
     /// Start nothing and tell what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -128,6 +133,8 @@ pub struct TestFailover {
     /// Flavor on the primary site → flavor on the secondary site, for this operation, over the stored mapping.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
+    /// The recovery point to go to, by its id (`GET …/recovery-points`); the latest when left out. Version 1.3.
+    pub recovery_point: Option<String>,
 }
 
 /// The cleanup of a test failover asked for.

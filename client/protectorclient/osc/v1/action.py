@@ -116,11 +116,13 @@ class TestFailover(Start):
             "For this test, over the stored mapping; test VMs belong on a network that is cut off "
             "from production.",
         )
+        move.add_recovery_point(parser, "The recovery point to try,")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Start."""
         body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        body.update(move.recovery_point_of(parsed_args))
         return self.start(parsed_args, "test_failover", body)
 
 
@@ -187,6 +189,7 @@ class ProtectionGroupAction(Move):
         if action == "test-cleanup":
             return self.clean_up_test(parsed_args)
         body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        body.update(move.recovery_point_of(parsed_args))
         return self.start(parsed_args, action.replace("-", "_"), body)
 
 
@@ -197,6 +200,14 @@ def _refuse_foreign(parsed_args: argparse.Namespace) -> None:
     if parsed_args.type is not None and action not in ("failover", "failback"):
         raise exceptions.CommandError(
             f"--type and --unplanned are for failover and failback, not for {action}."
+        )
+    if parsed_args.recovery_point is not None and action not in (
+        "failover",
+        "failback",
+        "test-failover",
+    ):
+        raise exceptions.CommandError(
+            f"--recovery-point is for failover, failback and test-failover, not for {action}."
         )
     if parsed_args.retain_source_volumes and action not in ("failover", "failback"):
         raise exceptions.CommandError(

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod protect;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod recovery_points;
 pub mod refusal;
 pub mod reset_status;
 pub mod retirement;

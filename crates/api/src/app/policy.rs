@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
-    plan::ArrayPair,
+    plan::{ArrayPair, Plan},
     storage::{Capabilities, CinderVolume, StorageError},
 };
 use protector_store::ReplicationPolicy;
@@ -177,6 +177,16 @@ pub fn array_pair(
         .capabilities(&replication)
         .map_err(|error| refused_by_array(&error))?;
     Ok(Some(policy.arrays(capabilities.promotion)))
+}
+
+/// What the plan's arrays can do.
+///
+/// # Errors
+///
+/// That its other site's array is not among this site's.
+pub fn capabilities_of(app: &App, plan: &Plan) -> ApiResult<Capabilities> {
+    let capabilities = app.storage.capabilities(&plan.replication());
+    capabilities.map_err(|error| refused_by_array(&error))
 }
 
 async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {

@@ -33,9 +33,10 @@ use crate::{
     },
     http::{
         caller::Caller,
-        error::ApiResult,
+        error::{ApiError, ApiResult},
         extract::{Body, Path},
         request::RequestContext,
+        version::lacks,
     },
 };
 
@@ -76,6 +77,37 @@ pub(crate) async fn start(
         Action::Sync(_) => start_replication(app, asker, stored).await,
         Action::Retry(request) => start_retry(app, asker, stored, &request).await,
         Action::Fence(_) => start_fence(app, asker, stored).await,
+    }
+}
+
+/// Refuses a recovery point that the version of the request has not, and one of a planned move, which replicates first.
+fn refuse_wrong_point(action: &Action, spoken: Microversion) -> ApiResult<()> {
+    let (verb, point, is_planned) = match action {
+        Action::Failover(asked) => {
+            let is_planned = asked.kind == FailoverKind::Planned;
+            ("failover", &asked.recovery_point, is_planned)
+        }
+        Action::Failback(asked) => {
+            let is_planned = asked.kind == FailoverKind::Planned;
+            ("failback", &asked.recovery_point, is_planned)
+        }
+        Action::TestFailover(asked) => ("test_failover", &asked.recovery_point, false),
+        Action::TestCleanup(_) | Action::Sync(_) | Action::Retry(_) | Action::Fence(_) => {
+            return Ok(());
+        }
+    };
+    if point.is_none() {
+        return Ok(());
+    }
+    let field = format!("{verb}.recovery_point");
+    if spoken < Microversion::WITH_CAPABILITIES {
+        return Err(lacks(spoken, &field, Microversion::WITH_CAPABILITIES));
+    }
+    match is_planned {
+        false => Ok(()),
+        true => Err(ApiError::bad_request(format!(
+            "{field}: a planned {verb} replicates first, and goes to what there is then; leave it out, or ask for the type unplanned, where the source takes no part."
+        ))),
     }
 }
 
@@ -144,6 +176,7 @@ pub async fn act(
 ) -> ApiResult<Response> {
     let rule = rule(&action);
     request.asks_for(rule.last_word());
+    refuse_wrong_point(&action, spoken)?;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     if let Some(preview) = preview(&app, &stored, &action, spoken).await? {
         let answer = ActionAnswer {

@@ -11,6 +11,7 @@ pub mod orphan;
 pub mod policy;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod recovery_point;
 pub mod reset_status;
 pub mod resource_mapping;
 pub mod signing_key;

@@ -19,8 +19,8 @@ use crate::{
     app::{App, refusal::Refusal},
     handlers::{
         action, group, health, member, metadata, operation, operation_copy, orphan, policy,
-        readiness, recovery_plan, reset_status, resource_mapping, signing_key, site, site_failover,
-        sync, tenant_mapping,
+        readiness, recovery_plan, recovery_point, reset_status, resource_mapping, signing_key,
+        site, site_failover, sync, tenant_mapping,
     },
     http::{audit, error::ApiError, metrics, openapi, request, version},
 };
@@ -52,6 +52,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             policy::update,
             policy::delete
         ))
+        .routes(routes!(recovery_point::list))
         .routes(routes!(resource_mapping::show, resource_mapping::update))
         .routes(routes!(recovery_plan::show, recovery_plan::update))
         .routes(routes!(action::act))

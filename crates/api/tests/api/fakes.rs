@@ -859,6 +859,8 @@ impl Peer for FakePeer {
 pub struct FakeArrays {
     /// The recovery points of every group.
     pub points: Mutex<Vec<RecoveryPoint>>,
+    /// Which of them they go to.
+    pub kept: Mutex<PointsKept>,
     /// What is wrong with the set-up of the two.
     pub findings: Mutex<Vec<String>>,
     /// Arrays that do not answer.
@@ -914,7 +916,7 @@ impl GroupReplication for FakeArrays {
             driver: "MockStorageDriver".to_owned(),
             promotion: PromotionKind::Copy,
             consistency: Consistency::GroupWhenQuiet,
-            recovery_points: PointsKept::Several,
+            recovery_points: *self.kept.lock().unwrap(),
             way_back: WayBack::Full,
             fences_source: false,
             test_clone: true,
@@ -955,9 +957,15 @@ impl GroupReplication for FakeArrays {
 
     async fn recovery_points(
         &self,
-        _replication: &Replication,
+        replication: &Replication,
         _volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        if self.away.lock().unwrap().contains(&replication.target_array) {
+            return Err(StorageError::unavailable(
+                &replication.target_array,
+                "it does not answer",
+            ));
+        }
         Ok(self.points.lock().unwrap().clone())
     }
 

@@ -38,6 +38,7 @@ mod paging;
 mod peer_messages;
 mod readiness;
 mod recovery_plan;
+mod recovery_points;
 mod reservations;
 mod reset_status;
 mod retirement;

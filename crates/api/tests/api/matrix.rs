@@ -90,6 +90,7 @@ GET    /v1/{project_id}/protection-groups/{group}/members/{member}              
 GET    /v1/{project_id}/protection-groups/{group}/members/{member}/comparison       401    200     200    200    200   200     200     200       404  404
 DELETE /v1/{project_id}/protection-groups/{group}/members/{member}                  401    403     403    204    204   403     403     403       404  404
 GET    /v1/{project_id}/protection-groups/{group}/policy                            401    200     200    200    200   200     200     200       404  404
+GET    /v1/{project_id}/protection-groups/{group}/recovery-points                   401    200     200    200    200   200     200     200       404  404
 POST   /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    201    201   403     403     403       404  404
 PUT    /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    200    200   403     403     403       404  404
 DELETE /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    204    204   403     403     403       404  404

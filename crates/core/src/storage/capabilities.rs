@@ -73,10 +73,11 @@ impl Consistency {
 }
 
 /// Which points in time a group can be brought to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointsKept {
     /// Some, as they were taken.
+    #[default]
     Several,
     /// What the target has at the moment, and nothing before it.
     LatestOnly,

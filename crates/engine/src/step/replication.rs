@@ -234,7 +234,7 @@ impl ReplicatedVolumes<'_> {
         }
     }
 
-    /// The latest recovery point that holds the group's data on the target's array. A test failover takes none itself:
+    /// The recovery point that was asked for, or the latest, which holds the group's data on the target's array. A test failover takes none itself:
     /// it shows what a real one would find there if the source were gone.
     pub(super) async fn choose_recovery_point(
         &self,
@@ -246,32 +246,36 @@ impl ReplicatedVolumes<'_> {
             .recovery_points(&plan.replication(), &plan.volumes_in_cinder())
             .await
             .map_err(storage_stop)?;
-        let Some(latest) = points.into_iter().next() else {
-            let why = format!(
-                "no recovery point of protection group {} is on {} yet: {}",
-                plan.group_name,
-                plan.target_array,
-                take_one(&plan.group_name)
-            );
+        let Some(chosen) = plan.chosen_of(points) else {
+            let (group, array) = (&plan.group_name, &plan.target_array);
+            let why = match &plan.recovery_point {
+                Some(wanted) => format!(
+                    "recovery point {wanted} of protection group {group} is not on {array} any more: 'openstack dr recovery-point list {group}' shows those that are"
+                ),
+                None => format!(
+                    "no recovery point of protection group {group} is on {array} yet: {}",
+                    take_one(group)
+                ),
+            };
             return Err(StepError::last(Code::Missing, why));
         };
         let group = plan.group_id.clone();
         cx.fact(format!(
             "recovery point {} of {}",
-            latest.id, latest.taken_at
+            chosen.id, chosen.taken_at
         ));
-        for fact in settings_told(cx.plan(), latest.taken_at) {
+        for fact in settings_told(cx.plan(), chosen.taken_at) {
             cx.fact(fact);
         }
         Ok(Progress::Done(vec![
             Mapped::RecoveryPoint {
                 group: group.clone(),
-                point: latest.id.clone(),
+                point: chosen.id.clone(),
             }
             .into(),
             Mapped::RecoveryPointTime {
                 group,
-                time: latest.taken_at,
+                time: chosen.taken_at,
             }
             .into(),
         ]))

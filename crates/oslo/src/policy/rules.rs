@@ -52,6 +52,7 @@ const MEMBERS: &str = "/v1/{project_id}/protection-groups/{group}/members";
 const COMPARISON: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}/comparison";
 const MEMBER: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}";
 const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
+const RECOVERY_POINTS: &str = "/v1/{project_id}/protection-groups/{group}/recovery-points";
 const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
 const CHECK: &str = "/v1/{project_id}/protection-groups/{group}/check";
 const RECOVERY_PLAN: &str = "/v1/{project_id}/protection-groups/{group}/recovery-plan";
@@ -166,6 +167,8 @@ rules! {
 
     POLICIES_SHOW "protector:policies:show" READ,
         "Show a protection group's replication policy, without the arrays' credentials.", ["GET" POLICY];
+    RECOVERY_POINTS_INDEX "protector:recovery_points:index" READ,
+        "List the recovery points of a protection group.", ["GET" RECOVERY_POINTS];
     POLICIES_CREATE "protector:policies:create" WRITE,
         "Give a protection group its replication policy.", ["POST" POLICY];
     POLICIES_UPDATE "protector:policies:update" WRITE,

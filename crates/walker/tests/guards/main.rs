@@ -29,6 +29,7 @@ mod other_site;
 mod paused;
 mod ports;
 mod record;
+mod recovery_point;
 mod released_floating_ip;
 mod returned_home;
 mod scope;

@@ -184,6 +184,7 @@ async fn adopt_unplanned(
     let request = Unplanned {
         action: OperationKind::Failover,
         mappings: ResourceMappings::default(),
+        recovery_point: None,
     };
     let planned = plan_to_take_over(app, stored, &request, take_over).await?;
     let run = planned.into_run(stored.group.kind_of_move());

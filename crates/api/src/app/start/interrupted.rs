@@ -22,7 +22,7 @@ use crate::{
         start::{
             admission::refuse_wrong_status,
             last_move::last_begun,
-            recovery_point::{NoPoint, latest_point},
+            recovery_point::{NoPoint, chosen_point},
         },
         sync::LOST_SITE_PATIENCE,
     },
@@ -97,7 +97,7 @@ pub async fn to_take_over(
         Interrupted::Planned(id) => return Ok(vec![id]),
         Interrupted::InVain(last) => last,
     };
-    let newest = latest_point(app, plan).await.map_err(|why| {
+    let newest = chosen_point(app, plan).await.map_err(|why| {
         let refusal = match &why {
             NoPoint::NoneYet(_) => Refusal::NotMovable,
             NoPoint::Silent(_) => Refusal::ArraySilent,

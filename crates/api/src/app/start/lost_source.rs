@@ -171,6 +171,7 @@ pub(crate) async fn adopt_without_source(
             flavors: options.flavor_mapping,
             ..ResourceMappings::default()
         },
+        recovery_point: None,
     };
     let copies = TakeOver::TheseCopies(left.copies);
     let planned = plan_to_take_over(app, &stored, &request, copies).await?;

@@ -14,7 +14,7 @@ mod lost_source;
 pub mod new_operation;
 pub mod planned;
 pub mod preview;
-mod recovery_point;
+pub(crate) mod recovery_point;
 pub mod replicate;
 pub mod retry;
 pub mod site_failover;

@@ -21,7 +21,7 @@ use crate::{
         readiness::earlier,
         start::{
             planned::{Move, plan_move},
-            recovery_point::latest_point,
+            recovery_point::chosen_point,
             source::source_seen,
             strict::{refuse_failing, refuse_unannounced},
             unplanned::{Unplanned, UnplannedFailover, plan_unplanned},
@@ -87,12 +87,12 @@ pub async fn preview_unplanned(
     view.warnings.extend(in_the_way(app, &plan).await?);
     view.warnings
         .extend(plan.built_as_before().map(|(member, until)| {
-        format!(
-            "{} was changed at {}, after the latest recovery point: it is built as it was before.",
-            member.name,
-            until.to_rfc3339_opts(SecondsFormat::Secs, true)
-        )
-    }));
+            format!(
+                "{} was changed at {}, after the recovery point: it is built as it was before.",
+                member.name,
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )
+        }));
     if spoken >= Microversion::WITH_FIDELITY {
         let untold = format!(
             "an unplanned failover does not ask {}: the copies are built from what was read of the servers last",
@@ -101,7 +101,7 @@ pub async fn preview_unplanned(
         let compared = as_recorded(app, &stored.group, &plan, Some(&untold)).await;
         show(&mut view, compared);
     }
-    match latest_point(app, &plan).await {
+    match chosen_point(app, &plan).await {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {
                 id: point.id.to_string(),

@@ -1,10 +1,17 @@
-//! The recovery point that an unplanned or a test failover would choose, and the members as they were when it was made.
+//! The recovery points that an unplanned or a test failover may go to, the one that it would choose, and the members as they
+//! were when it was made.
 
 use std::time::Duration;
 
-use protector_core::{plan::Plan, storage::RecoveryPoint};
+use protector_core::{
+    plan::Plan,
+    storage::{PointsKept, RecoveryPoint},
+};
 
-use crate::app::App;
+use crate::{
+    app::{App, refusal::Refusal},
+    http::error::{ApiError, ApiResult},
+};
 
 /// How long the target's array may take to say what it has, to whoever asks for a preview.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,24 +34,47 @@ impl NoPoint {
     }
 }
 
-/// The latest recovery point of the plan's group on its target. Asks the target's array and nobody else.
-pub(crate) async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, NoPoint> {
-    latest_within(app, plan, PATIENCE).await
+/// The recovery point on the target that the operation would go to: the one that was asked for, or the latest. Asks the target's
+/// array and nobody else.
+pub(crate) async fn chosen_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, NoPoint> {
+    chosen_within(app, plan, PATIENCE).await
 }
 
-async fn latest_within(
+async fn chosen_within(
     app: &App,
     plan: &Plan,
     patience: Duration,
 ) -> Result<RecoveryPoint, NoPoint> {
+    let array = &plan.target_array;
+    let points = points_within(app, plan, patience).await?;
+    plan.chosen_of(points).ok_or_else(|| {
+        NoPoint::NoneYet(match &plan.recovery_point {
+            None => format!("{array} has no recovery point of the group: the failover would fail and change nothing."),
+            Some(wanted) => format!("{array} has no recovery point {wanted} of the group."),
+        })
+    })
+}
+
+/// The recovery points of the plan's group on its target's array that it could be brought to with all its volumes, newest first.
+///
+/// # Errors
+///
+/// That the array does not say.
+pub(crate) async fn points_of(app: &App, plan: &Plan) -> Result<Vec<RecoveryPoint>, NoPoint> {
+    points_within(app, plan, PATIENCE).await
+}
+
+async fn points_within(
+    app: &App,
+    plan: &Plan,
+    patience: Duration,
+) -> Result<Vec<RecoveryPoint>, NoPoint> {
     let replication = plan.replication();
     let volumes = plan.volumes_in_cinder();
     let asked = app.storage.recovery_points(&replication, &volumes);
     let array = &plan.target_array;
     match tokio::time::timeout(patience, asked).await {
-        Ok(Ok(points)) => points.into_iter().next().ok_or_else(|| {
-            NoPoint::NoneYet(format!("{array} has no recovery point of the group: the failover would fail and change nothing."))
-        }),
+        Ok(Ok(points)) => Ok(points),
         Ok(Err(error)) => Err(NoPoint::Silent(format!(
             "The recovery points cannot be told: {error}."
         ))),
@@ -55,13 +85,49 @@ async fn latest_within(
     }
 }
 
-/// `plan` with its members as they were when its group's latest recovery point was made. The array is asked only where a member
+/// Whether an older recovery point than the latest is wanted.
+///
+/// # Errors
+///
+/// 400 where the array has no such point, or goes to the latest only; 503 where it does not say.
+pub(crate) async fn wants_an_older(
+    app: &App,
+    plan: &Plan,
+    field: &str,
+    kept: PointsKept,
+) -> ApiResult<bool> {
+    let Some(wanted) = &plan.recovery_point else {
+        return Ok(false);
+    };
+    let array = &plan.target_array;
+    let points = match points_of(app, plan).await {
+        Ok(points) => points,
+        Err(why) => return Err(ApiError::new(Refusal::ArraySilent, why.into_sentence())),
+    };
+    if points.first().is_some_and(|latest| latest.id == *wanted) {
+        return Ok(false);
+    }
+    let named = format!("'openstack dr recovery-point list {}'", plan.group_name);
+    if !points.iter().any(|point| point.id == *wanted) {
+        return Err(ApiError::bad_request(format!(
+            "{field}: {array} has no recovery point {wanted} of the group; {named} shows those that it has."
+        )));
+    }
+    match kept {
+        PointsKept::Several => Ok(true),
+        PointsKept::LatestOnly => Err(ApiError::bad_request(format!(
+            "{field}: {array} goes to what it has at the moment and to nothing before that; leave the field out. A test failover can show {wanted}."
+        ))),
+    }
+}
+
+/// `plan` with its members as they were when the recovery point that it goes to was made. The array is asked only where a member
 /// was another since; where it does not say, they are as they are, and the step that chooses the point says so.
-pub(crate) async fn as_at_latest_point(app: &App, plan: Plan) -> Plan {
+pub(crate) async fn as_at_its_point(app: &App, plan: Plan) -> Plan {
     if !plan.has_history() {
         return plan;
     }
-    match latest_within(app, &plan, PATIENCE_OF_A_START).await {
+    match chosen_within(app, &plan, PATIENCE_OF_A_START).await {
         Ok(point) => plan.as_at(point.taken_at),
         Err(_) => plan,
     }

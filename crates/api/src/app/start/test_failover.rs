@@ -2,11 +2,12 @@
 
 use protector_core::{
     group::{Group, status_while},
-    id::OperationId,
+    id::{OperationId, RecoveryPointId},
     operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::Plan,
     present::map_as_of_now,
     runbook::{test_cleanup::test_cleanup, test_failover::test_failover},
+    storage::PointsKept,
 };
 use protector_store::{
     GroupStart, KeptOperation, Lock, OperationFilter, OperationOrder, OrderDirection, Page,
@@ -24,7 +25,7 @@ use crate::{
             new_operation::{
                 Asker, insert, nobody_began, queued, refuse_while_cleaned, try_insert, why_not,
             },
-            recovery_point::as_at_latest_point,
+            recovery_point::{as_at_its_point, wants_an_older},
         },
         sync,
     },
@@ -114,8 +115,17 @@ pub async fn start_test_failover(
     let arrays = array_pair(app, group, policy.as_ref())?;
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| admission::refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind));
-    let plan = as_at_latest_point(app, plan).await;
+        .recovered_as(group.recovery_plan_from_current(kind))
+        .to_recovery_point(request.recovery_point.clone().map(RecoveryPointId::new));
+    // A test clones a point, and any of them can be cloned.
+    wants_an_older(
+        app,
+        &plan,
+        "test_failover.recovery_point",
+        PointsKept::Several,
+    )
+    .await?;
+    let plan = as_at_its_point(app, plan).await;
     let steps = test_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

@@ -3,7 +3,7 @@
 
 use protector_core::{
     group::{Group, ResourceMappings},
-    id::OperationId,
+    id::{OperationId, RecoveryPointId},
     operation::{OperationKind, OperationRecord, Planning, ResourceMap, StepRecord},
     plan::Plan,
     runbook::unplanned_failover::unplanned_failover,
@@ -14,15 +14,16 @@ use protector_wire::operation::{Failback, Failover};
 use crate::{
     app::{
         App,
-        policy::array_pair,
+        policy::{array_pair, capabilities_of},
         refusal::Refusal,
         start::{
             admission::{self, refused},
             interrupted::{
-                interrupted, refuse_beside_copies, refuse_status_of_unplanned, to_take_over,
+                Interrupted, interrupted, refuse_beside_copies, refuse_status_of_unplanned,
+                to_take_over,
             },
             new_operation::{Asker, Run, busy, start},
-            recovery_point::as_at_latest_point,
+            recovery_point::{as_at_its_point, wants_an_older},
         },
     },
     http::error::{ApiError, ApiResult},
@@ -36,6 +37,8 @@ pub struct Unplanned {
     pub action: OperationKind,
     /// What the request maps, over the stored mapping; from the primary to the secondary site.
     pub mappings: ResourceMappings,
+    /// The recovery point to go to; the latest where none is named.
+    pub recovery_point: Option<RecoveryPointId>,
 }
 
 impl Unplanned {
@@ -48,6 +51,7 @@ impl Unplanned {
                 flavors: request.flavor_mapping,
                 ..ResourceMappings::default()
             },
+            recovery_point: request.recovery_point.map(RecoveryPointId::new),
         }
     }
 
@@ -60,6 +64,7 @@ impl Unplanned {
                 flavors: request.flavor_mapping,
                 ..ResourceMappings::default()
             },
+            recovery_point: request.recovery_point.map(RecoveryPointId::new),
         }
     }
 
@@ -174,9 +179,18 @@ pub(crate) async fn plan_to_take_over(
     let arrays = array_pair(app, group, policy.as_ref())?;
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind));
+        .recovered_as(group.recovery_plan_from_current(kind))
+        .to_recovery_point(request.recovery_point.clone());
+    let field = format!("{}.recovery_point", request.action.as_str());
+    let kept = capabilities_of(app, &plan)?.recovery_points;
+    let is_older = wants_an_older(app, &plan, &field, kept).await?;
     let plan = match these {
         None => {
+            // What was interrupted has copies of what came last.
+            let interrupted = match is_older {
+                true => Interrupted::Nothing,
+                false => interrupted,
+            };
             let made = to_take_over(app, interrupted, &plan).await?;
             let plan = plan.taking_over(made);
             refuse_beside_copies(app, &plan).await?;
@@ -184,7 +198,7 @@ pub(crate) async fn plan_to_take_over(
         }
         Some(made) => plan.taking_over(made),
     };
-    let plan = as_at_latest_point(app, plan).await;
+    let plan = as_at_its_point(app, plan).await;
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

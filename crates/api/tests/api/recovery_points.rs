@@ -1,0 +1,140 @@
+//! The recovery points of a group: listed, and gone to.
+
+use axum::body::Body;
+use chrono::TimeDelta;
+use http::Method;
+use protector_core::{
+    clock::Clock,
+    storage::{PointsKept, RecoveryPoint},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    fakes::{FixedClock, WEB},
+    house::{Answer, House, group_path},
+};
+
+const NEWEST: (&str, &str) = ("openstack-api-version", "protector 1.3");
+
+async fn with_two_points() -> House {
+    let house = House::with_member(WEB).await;
+    let point = |id: &str, seconds| RecoveryPoint {
+        id: id.into(),
+        taken_at: FixedClock.now() - TimeDelta::seconds(seconds),
+    };
+    *house.outside.arrays.points.lock().unwrap() =
+        vec![point("point-2", 60), point("point-1", 3600)];
+    house
+}
+
+async fn listed(house: &House) -> Answer {
+    let path = group_path("web", "/recovery-points");
+    let headers = [("x-auth-token", "reader"), NEWEST];
+    house
+        .request(Method::GET, &path, &headers, Body::empty())
+        .await
+}
+
+async fn act(house: &House, body: Value) -> Answer {
+    let headers = [
+        ("x-auth-token", "member"),
+        ("content-type", "application/json"),
+        NEWEST,
+    ];
+    let path = group_path("web", "/action");
+    house
+        .request(Method::POST, &path, &headers, Body::from(body.to_string()))
+        .await
+}
+
+#[tokio::test]
+async fn they_are_listed_newest_first_with_what_they_are_good_for() {
+    let house = with_two_points().await;
+    let shown = listed(&house).await.expect(200);
+    let points = shown.body["recovery_points"].as_array().unwrap();
+    let [latest, earlier] = points.as_slice() else {
+        panic!("{points:?}");
+    };
+    assert_eq!(latest["id"], "point-2");
+    assert_eq!(latest["age_seconds"], 60);
+    assert_eq!(latest["consistency"], "group_when_quiet");
+    assert_eq!(latest["array"], "mock://array-b");
+    assert_eq!(
+        (&earlier["id"], &earlier["for_failover"]),
+        (&json!("point-1"), &json!(true))
+    );
+    let old = house
+        .get(&group_path("web", "/recovery-points"), "reader")
+        .await;
+    assert!(
+        old.expect(404)
+            .message()
+            .contains("from API version 1.3 on")
+    );
+}
+
+#[tokio::test]
+async fn an_array_that_goes_to_its_latest_only_says_so() {
+    let house = with_two_points().await;
+    *house.outside.arrays.kept.lock().unwrap() = PointsKept::LatestOnly;
+    let shown = listed(&house).await.expect(200);
+    let for_failover: Vec<_> = shown.body["recovery_points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["for_failover"].clone())
+        .collect();
+    assert_eq!(for_failover, [true, false]);
+}
+
+#[tokio::test]
+async fn an_array_that_does_not_answer_is_no_empty_list() {
+    let house = with_two_points().await;
+    house
+        .outside
+        .arrays
+        .away
+        .lock()
+        .unwrap()
+        .insert("mock://array-b".to_owned());
+    let silent = listed(&house).await.expect(503);
+    assert!(silent.message().contains("mock://array-b"));
+}
+
+#[tokio::test]
+async fn a_test_goes_to_the_one_that_is_asked_for() {
+    let house = with_two_points().await;
+    let asked = json!({"test_failover": {"recovery_point": "point-1"}});
+    let begun = act(&house, asked).await.expect(202);
+    let id = begun.body["operation"]["id"].as_str().unwrap().into();
+    let record = house.database.operation_show_by_id(&id).await.unwrap();
+    let wanted = record.operation.plan.recovery_point.unwrap();
+    assert_eq!(wanted.as_str(), "point-1");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_wrongly_is_refused_and_starts_nothing() {
+    let house = with_two_points().await;
+    let gone = json!({"test_failover": {"recovery_point": "point-0"}});
+    let refused = act(&house, gone).await.expect(400);
+    let text = refused.message();
+    assert!(
+        text.starts_with(
+            "test_failover.recovery_point: mock://array-b has no recovery point point-0"
+        ),
+        "{text}"
+    );
+    let planned = json!({"failover": {"type": "planned", "recovery_point": "point-1"}});
+    let refused = act(&house, planned.clone()).await.expect(400);
+    let text = refused.message();
+    assert!(
+        text.starts_with("failover.recovery_point: a planned failover replicates first"),
+        "{text}"
+    );
+    let path = group_path("web", "/action");
+    let old = house.send(Method::POST, &path, "member", planned).await;
+    let text = old.expect(400).message().to_owned();
+    assert!(text.contains("is there from API version 1.3 on"), "{text}");
+    let group = house.get(&group_path("web", ""), "member").await;
+    assert_eq!(group.body["protection_group"]["status"], "active");
+}
