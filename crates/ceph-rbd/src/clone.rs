@@ -1,12 +1,12 @@
 //! Clones for a test: of a recovery point on the target, beside a replication that goes on.
 
 use protector_core::{
-    id::{OperationId, RecoveryPointId, VolumeId},
+    id::{GroupId, OperationId, RecoveryPointId, VolumeId},
     storage::{ArrayProgress, CinderVolume, PromotedVolume, PromotionKind, StorageError},
 };
 
 use crate::{
-    catalogue::{CloneNote, clone_key},
+    catalogue::{CloneNote, PointNote, clone_key, point_key},
     cluster::{Cluster, LATER, SOON, cinder_id, managed_name, pending},
     image::Image,
     pair::mirrored,
@@ -26,6 +26,7 @@ const FEATURES: [&str; 5] = [
 /// The clone that an operation has of a volume.
 pub(crate) struct TestClone<'a> {
     target: &'a Cluster,
+    group: &'a str,
     volume: &'a CinderVolume,
     name: String,
     key: String,
@@ -34,14 +35,17 @@ pub(crate) struct TestClone<'a> {
 impl<'a> TestClone<'a> {
     pub(crate) fn new(
         target: &'a Cluster,
+        group: &'a GroupId,
         volume: &'a CinderVolume,
         operation: &OperationId,
     ) -> Result<Self, StorageError> {
+        let group = target.safe("group", group.as_str())?;
         target.cinder_name(volume)?;
         let id = target.safe("operation", operation.as_str())?;
         let short = id.strip_prefix("op-").unwrap_or(id);
         Ok(Self {
             target,
+            group,
             volume,
             name: format!("protector-{short}-{}", volume.id),
             key: clone_key(operation, volume.id.as_str()),
@@ -57,21 +61,14 @@ impl<'a> TestClone<'a> {
             Some(image) => image,
             None => self.begin(point).await?,
         };
-        if let Some(parent) = &image.parent {
-            let spec = self.target.spec(&image.name);
-            let subject = format!("flatten {}", image.id);
-            let arguments = ["flatten", "--no-progress", &spec];
-            match self.target.run_long(&subject, &arguments, SOON).await {
-                Some(Ok(())) => {}
-                Some(Err(failure)) => return Err(self.target.failed(failure)),
-                None => {
-                    let what = format!(
-                        "clone {} to hold all of its bytes itself ({} bytes at most are copied)",
-                        image.name, parent.overlap
-                    );
-                    return Ok(pending(what, LATER));
-                }
-            }
+        if let Some(parent) = &image.parent
+            && !self.target.flatten(&image).await?
+        {
+            let what = format!(
+                "clone {} to hold all of its bytes itself ({} bytes at most are copied)",
+                image.name, parent.overlap
+            );
+            return Ok(pending(what, LATER));
         }
         Ok(ArrayProgress::Done(PromotedVolume {
             volume: self.volume.id.clone(),
@@ -98,7 +95,7 @@ impl<'a> TestClone<'a> {
             let spec = self.target.spec(&image.name);
             let subject = format!("remove {}", image.id);
             let arguments = ["rm", "--no-progress", &spec];
-            match self.target.run_long(&subject, &arguments, SOON).await {
+            match self.target.copy(&subject, &arguments, SOON).await {
                 None => {
                     let what = format!("clone {} to be removed", image.name);
                     return Ok(pending(what, SOON));
@@ -118,11 +115,13 @@ impl<'a> TestClone<'a> {
         let note: Option<CloneNote> = self.target.note(&self.key).await?;
         match note {
             None => Ok(None),
-            Some(CloneNote { image: Some(id) }) => self.target.image_by_id(&id).await,
+            Some(CloneNote {
+                image: Some(id), ..
+            }) => self.target.image_by_id(&id).await,
             // It was about to be made, and has no other name until that is told.
-            Some(CloneNote { image: None }) => match self.target.image(&self.name).await? {
+            Some(note) => match self.target.image(&self.name).await? {
                 Some(image) => {
-                    self.note(&image).await?;
+                    self.note(note, &image).await?;
                     Ok(Some(image))
                 }
                 None => Ok(None),
@@ -130,10 +129,9 @@ impl<'a> TestClone<'a> {
         }
     }
 
-    async fn note(&self, image: &Image) -> Result<(), StorageError> {
-        let note = CloneNote {
-            image: Some(image.id.clone()),
-        };
+    async fn note(&self, note: CloneNote, image: &Image) -> Result<(), StorageError> {
+        let image = Some(image.id.clone());
+        let note = CloneNote { image, ..note };
         self.target.write_note(&self.key, &note).await
     }
 
@@ -142,11 +140,8 @@ impl<'a> TestClone<'a> {
         let replica = mirrored(self.target, self.volume).await?;
         let snapshot = snapshot_of(point);
         let there = self.target.snapshots(&replica.name).await?;
-        if !there.iter().any(|one| one.name == snapshot) {
-            return Err(self.target.refused(format!(
-                "recovery point {point} of volume {} is not kept any more; take the latest one",
-                self.volume.id
-            )));
+        if !there.iter().any(|one| one.name == snapshot) || !self.is_kept(point, &replica).await? {
+            return Err(self.not_kept(point));
         }
         if self.target.image(&self.name).await?.is_some() {
             return Err(self.target.refused(format!(
@@ -154,9 +149,17 @@ impl<'a> TestClone<'a> {
                 self.name
             )));
         }
-        self.target
-            .write_note(&self.key, &CloneNote { image: None })
-            .await?;
+        let note = CloneNote {
+            group: self.group.to_owned(),
+            point: point.to_owned(),
+            image: None,
+        };
+        self.target.write_note(&self.key, &note).await?;
+        // Who drops a point marks it, and looks for clones then: one of the two sees the other.
+        if !self.is_kept(point, &replica).await? {
+            self.target.remove_note(&self.key).await?;
+            return Err(self.not_kept(point));
+        }
         let from = format!("{}@{snapshot}", self.target.spec(&replica.name));
         let features = FEATURES.join(",");
         let to = self.target.spec(&self.name);
@@ -173,13 +176,44 @@ impl<'a> TestClone<'a> {
         }
         match self.target.image(&self.name).await? {
             Some(image) => {
-                self.note(&image).await?;
+                self.note(note, &image).await?;
                 Ok(image)
             }
             None => Err(StorageError::unavailable(
                 &self.target.array.name,
                 format!("{} was made and cannot be seen", self.name),
             )),
+        }
+    }
+
+    /// Whether `replica` has the point and keeps it.
+    async fn is_kept(&self, point: &str, replica: &Image) -> Result<bool, StorageError> {
+        let key = point_key(&OperationId::from(point), self.volume.id.as_str());
+        let note: Option<PointNote> = self.target.note(&key).await?;
+        Ok(note.is_some_and(|note| note.is_in(replica)))
+    }
+
+    fn not_kept(&self, point: &str) -> StorageError {
+        self.target.refused(format!(
+            "recovery point {point} of volume {} is not kept any more; take the latest one",
+            self.volume.id
+        ))
+    }
+}
+
+impl Cluster {
+    /// Copies what `image` has of its parent; whether it stands by itself.
+    pub(crate) async fn flatten(&self, image: &Image) -> Result<bool, StorageError> {
+        let subject = format!("flatten {}", image.id);
+        let arguments = ["flatten", "--no-progress", &self.spec(&image.name)];
+        match self.copy(&subject, &arguments, SOON).await {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            // One that an earlier process began may have ended it.
+            Some(Err(failure)) => match self.image_by_id(&image.id).await? {
+                Some(now) if now.parent.is_none() => Ok(true),
+                _ => Err(self.failed(failure)),
+            },
         }
     }
 }

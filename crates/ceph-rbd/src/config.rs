@@ -32,11 +32,15 @@ pub enum MirrorMode {
 #[derive(Clone, Debug)]
 pub struct CephOptions {
     pub mode: MirrorMode,
-    /// How many programs run at a time, at least 1. Each takes 35 MiB.
+    /// The directory of `rbd`, `rados` and `ceph`, if they are not to be looked for in `PATH`.
+    pub programs: Option<PathBuf>,
+    /// How many programs run at a time for each cluster, at least 1, and as many of each kind of those that take long:
+    /// forced promotions, copies, counts of what was written. Each takes 35 MiB.
     pub processes: usize,
     /// How long the client of a cluster waits for it, when it only reads.
     pub answers_within: Duration,
-    /// How long a program that changes something may take; a forced promotion and a flattening take as long as they take.
+    /// How long a program that changes something may take. A forced promotion, a flattening, a removal and a count of what
+    /// was written take as long as they take.
     pub changes_within: Duration,
 }
 
@@ -44,6 +48,7 @@ impl Default for CephOptions {
     fn default() -> Self {
         Self {
             mode: MirrorMode::Journal,
+            programs: None,
             processes: 4,
             answers_within: Duration::from_secs(5),
             changes_within: Duration::from_secs(30),

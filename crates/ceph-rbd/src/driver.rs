@@ -1,6 +1,6 @@
 //! The driver: each call of the port, handed to what it is about.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use protector_core::{
@@ -11,7 +11,6 @@ use protector_core::{
         RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack, Written,
     },
 };
-use tokio::sync::Semaphore;
 
 use crate::{
     clone::TestClone,
@@ -37,7 +36,6 @@ impl CephRbdDriver {
     ///
     /// `Unsupported` for a mode that is not; `Misconfigured` if two arrays have one name, or a field is empty.
     pub fn new(arrays: Vec<CephArray>, options: CephOptions) -> Result<Self, StorageError> {
-        let slots = Arc::new(Semaphore::new(options.processes.max(1)));
         let mut clusters = BTreeMap::new();
         for array in arrays {
             let name = array.name.clone();
@@ -51,7 +49,7 @@ impl CephRbdDriver {
                     return Err(StorageError::misconfigured(name, message));
                 }
             }
-            let cluster = Cluster::new(array, options.clone(), slots.clone());
+            let cluster = Cluster::new(array, options.clone());
             if clusters.insert(name.clone(), cluster).is_some() {
                 let message = "two arrays have this name; give one of them another";
                 return Err(StorageError::misconfigured(name, message));
@@ -266,7 +264,7 @@ impl GroupFailover for CephRbdDriver {
             target,
             operation,
         };
-        promotion.promote(volumes, mode).await
+        promotion.promote(point, volumes, mode).await
     }
 
     async fn discard_promoted(
@@ -325,7 +323,7 @@ impl TestClones for CephRbdDriver {
         operation: &OperationId,
     ) -> Result<ArrayProgress<PromotedVolume>, StorageError> {
         let (_, target) = self.target(replication)?;
-        let clone = TestClone::new(target, volume, operation)?;
+        let clone = TestClone::new(target, &replication.group_id, volume, operation)?;
         clone.make(point).await
     }
 
@@ -337,7 +335,7 @@ impl TestClones for CephRbdDriver {
         managed_as: Option<&VolumeId>,
     ) -> Result<ArrayProgress<()>, StorageError> {
         let (_, target) = self.target(replication)?;
-        let clone = TestClone::new(target, volume, operation)?;
+        let clone = TestClone::new(target, &replication.group_id, volume, operation)?;
         clone.discard(managed_as).await
     }
 }

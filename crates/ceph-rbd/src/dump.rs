@@ -30,6 +30,14 @@ pub(crate) fn keys_and_values(printed: &str) -> Option<Vec<(String, Vec<u8>)>> {
     Some(found)
 }
 
+/// A text as Ceph keeps it: its length in four bytes, and itself.
+pub(crate) fn sized_text(bytes: &[u8]) -> Option<String> {
+    let (length, text) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let text = text.get(..length).filter(|_| text.len() == length)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +50,15 @@ mod tests {
         assert_eq!(keys, ["point.op-1.one", "volume.one"]);
         let value: serde_json::Value = serde_json::from_slice(&notes[1].1).unwrap();
         assert_eq!(value["cinder_name"], "volume-one");
+    }
+
+    #[test]
+    fn a_text_is_read_whole_or_not_at_all() {
+        let recorded = b"\x0c\x00\x00\x0010768e4e612a";
+        assert_eq!(sized_text(recorded).as_deref(), Some("10768e4e612a"));
+        assert_eq!(sized_text(&recorded[..10]), None);
+        assert_eq!(sized_text(b"\x0c"), None);
+        assert_eq!(sized_text(b"\x01\x00\x00\x00ab"), None);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, try_join_all, try_join3};
 use protector_core::{
-    id::{OperationId, VolumeId},
+    id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
         ArrayProgress, CinderVolume, PromotedVolume, PromotionKind, PromotionMode, StorageError,
         StorageErrorKind,
@@ -12,7 +12,7 @@ use protector_core::{
 };
 
 use crate::{
-    catalogue::{PromotedNote, promoted_key},
+    catalogue::{PointNote, PromotedNote, point_key, promoted_key},
     cluster::{Cluster, SOON, cinder_id, managed_name, pending},
     image::{Image, Role},
     pair::{Pair, mirrored, peer_image},
@@ -106,16 +106,25 @@ pub(crate) struct Promotion<'a> {
     pub(crate) operation: &'a OperationId,
 }
 
+/// An image on the target, and what is noted of its promotion.
+struct Promotable {
+    image: Image,
+    known: Option<PromotedNote>,
+}
+
 impl Promotion<'_> {
-    /// Makes the images of `volumes` primary on the target.
+    /// Makes the images of `volumes` primary on the target. One that is promoted by force has `point`.
     pub(crate) async fn promote(
         &self,
+        point: &RecoveryPointId,
         volumes: &[CinderVolume],
         mode: PromotionMode,
     ) -> Result<ArrayProgress<Vec<PromotedVolume>>, StorageError> {
         self.target.safe("operation", self.operation.as_str())?;
-        let images =
-            try_join_all(volumes.iter().map(|volume| self.promotable(volume, mode))).await?;
+        let images = volumes
+            .iter()
+            .map(|volume| self.promotable(volume, point, mode));
+        let images = try_join_all(images).await?;
         // One that fails must not leave others half way in a call that nobody looks at.
         let promoted = join_all(images.iter().map(|image| self.promote_one(image, mode))).await;
         let mut waits = None;
@@ -130,7 +139,7 @@ impl Promotion<'_> {
         let told = volumes
             .iter()
             .zip(&images)
-            .map(|(volume, image)| self.promoted(volume, image));
+            .map(|(volume, image)| self.promoted(volume, &image.image));
         Ok(ArrayProgress::Done(try_join_all(told).await?))
     }
 
@@ -138,70 +147,122 @@ impl Promotion<'_> {
     async fn promotable(
         &self,
         volume: &CinderVolume,
+        point: &RecoveryPointId,
         mode: PromotionMode,
-    ) -> Result<Image, StorageError> {
+    ) -> Result<Promotable, StorageError> {
         let image = mirrored(self.target, volume).await?;
-        let global_id = image.serial();
-        if image.is_primary() {
-            let note: Option<PromotedNote> = self.target.note(&promoted_key(global_id)).await?;
-            if note.is_none() {
-                return Err(self.target.error(
-                    StorageErrorKind::SplitBrain,
-                    format!(
-                        "image {} of volume {} is primary here already, and protector did not promote it: look at which \
-                         side has the right bytes, and demote the other one",
-                        image.name, volume.id
-                    ),
-                ));
-            }
-            return Ok(image);
-        }
-        if mode == PromotionMode::Planned {
-            // After a demotion both sides could be promoted, one after the other.
-            let source = peer_image(self.source, &image).await?;
-            if source.is_some_and(|source| source.is_primary()) {
-                return Err(self.target.refused(format!(
-                    "image {} of volume {} is primary on the source; fence it first",
+        let known: Option<PromotedNote> = self.target.note(&promoted_key(image.serial())).await?;
+        let known = known.filter(|note| note.image == image.id);
+        match (image.is_primary(), mode) {
+            (true, _) if known.is_none() => Err(self.target.error(
+                StorageErrorKind::SplitBrain,
+                format!(
+                    "image {} of volume {} is primary here already, and protector did not promote it: look at which side \
+                     has the right bytes, and demote the other one",
                     image.name, volume.id
-                )));
+                ),
+            )),
+            (true, _) => Ok(Promotable { image, known }),
+            (false, PromotionMode::Planned) => {
+                // After a demotion both sides could be promoted, one after the other.
+                let source = peer_image(self.source, &image).await?;
+                if source.is_some_and(|source| source.is_primary()) {
+                    return Err(self.target.refused(format!(
+                        "image {} of volume {} is primary on the source; fence it first",
+                        image.name, volume.id
+                    )));
+                }
+                Ok(Promotable { image, known })
+            }
+            (false, PromotionMode::Forced) => {
+                let key = point_key(&OperationId::from(point.as_str()), volume.id.as_str());
+                let note: Option<PointNote> = self.target.note(&key).await?;
+                if note.is_none_or(|note| !note.is_in(&image)) {
+                    return Err(self.target.refused(format!(
+                        "image {} of volume {} does not have recovery point {point}: it may have been made anew since, and \
+                         hold less; take a point that recovery_points names",
+                        image.name, volume.id
+                    )));
+                }
+                Ok(Promotable { image, known })
             }
         }
-        Ok(image)
     }
 
     async fn promote_one(
         &self,
-        image: &Image,
+        Promotable { image, known }: &Promotable,
         mode: PromotionMode,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        let forced = mode == PromotionMode::Forced;
-        let key = promoted_key(image.serial());
-        let known: Option<PromotedNote> = self.target.note(&key).await?;
-        let note = PromotedNote {
-            operation: self.operation.as_str().to_owned(),
-            // What was promoted by force stays so, also when a later operation takes it over.
-            forced: forced
-                || (image.is_primary() && known.as_ref().is_some_and(|note| note.forced)),
-        };
-        if known.as_ref() != Some(&note) {
-            self.target.write_note(&key, &note).await?;
+        let (operation, key) = (self.operation.as_str(), promoted_key(image.serial()));
+        if let Some(known) = known
+            && image.is_primary()
+        {
+            // How it was promoted stays so, also when a later operation takes it over.
+            let note = PromotedNote {
+                operation: operation.to_owned(),
+                ended: true,
+                ..known.clone()
+            };
+            if note != *known {
+                self.target.write_note(&key, &note).await?;
+            }
+            return self.prove_writable(image, &note).await;
         }
-        match (image.is_primary(), forced) {
-            (true, false) => Ok(ArrayProgress::Done(())),
-            (true, true) => self.prove_writable(image).await,
-            (false, false) => match self.target.promote(&image.name).await {
-                Ok(()) => Ok(ArrayProgress::Done(())),
+        let forced = mode == PromotionMode::Forced;
+        let ours = known
+            .as_ref()
+            .filter(|note| note.operation == operation && note.forced == forced && !note.ended);
+        let note = match ours {
+            Some(note) => note.clone(),
+            None => {
+                // That of another operation may be at work still.
+                if known.as_ref().is_some_and(|known| !known.ended)
+                    && let ArrayProgress::Pending(pending) =
+                        self.nobody_promotes(image, known.as_ref()).await?
+                {
+                    return Ok(ArrayProgress::Pending(pending));
+                }
+                let note = PromotedNote {
+                    operation: operation.to_owned(),
+                    forced,
+                    image: image.id.clone(),
+                    lockers: match forced {
+                        true => self.lockers(image).await?,
+                        false => Vec::new(),
+                    },
+                    since: forced.then(|| promoted_snapshot_of(self.operation)),
+                    ended: false,
+                    diverged: known.as_ref().is_some_and(|known| known.diverged),
+                };
+                self.target.write_note(&key, &note).await?;
+                self.target.promotions.forget_end(&image.id);
+                self.target.memory.promotion_is_begun(&image.id, operation);
+                note
+            }
+        };
+        let promoted = match forced {
+            true => self.force(image, &note).await?,
+            false => match self.target.promote(&image.name).await {
+                Ok(()) => ArrayProgress::Done(()),
                 Err(failure) if failure.code == code::EBUSY => {
                     let what = format!(
                         "the last bytes of {} on {}",
                         image.name, self.target.array.name
                     );
-                    Ok(pending(what, SOON))
+                    pending(what, SOON)
                 }
-                Err(failure) => self.unless_promoted(image, failure).await,
+                Err(failure) => self.unless_promoted(image, failure).await?,
             },
-            (false, true) => self.force(image).await,
+        };
+        if promoted == ArrayProgress::Done(()) {
+            let note = PromotedNote {
+                ended: true,
+                ..note
+            };
+            self.target.write_note(&key, &note).await?;
         }
+        Ok(promoted)
     }
 
     /// Another engine may have done it at the same moment.
@@ -210,7 +271,7 @@ impl Promotion<'_> {
         image: &Image,
         failure: crate::program::Failure,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        match self.target.image_by_global_id(image.serial()).await? {
+        match self.target.image_by_id(&image.id).await? {
             Some(now) if now.is_primary() => Ok(ArrayProgress::Done(())),
             _ => Err(self.target.failed(failure)),
         }
@@ -218,29 +279,97 @@ impl Promotion<'_> {
 
     /// Breaks rbd-mirror's lock, which it may never give up by itself while the other side is dead, and promotes. The
     /// promotion runs to its end whatever becomes of this call: one that was ended and begun again can leave a torn image.
-    async fn force(&self, image: &Image) -> Result<ArrayProgress<()>, StorageError> {
-        let subject = format!("promote {}", image.id);
-        if !self.target.jobs.is_running(&subject).await {
-            self.break_locks(image).await?;
+    async fn force(
+        &self,
+        image: &Image,
+        note: &PromotedNote,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        if !self.target.promotions.is_running(&image.id) {
+            if let ArrayProgress::Pending(pending) = self.nobody_promotes(image, Some(note)).await?
+            {
+                return Ok(ArrayProgress::Pending(pending));
+            }
+            self.target
+                .memory
+                .promotion_is_begun(&image.id, &note.operation);
         }
-        let spec = self.target.spec(&image.name);
-        let arguments = ["mirror", "image", "promote", "--force", &spec];
-        match self.target.run_long(&subject, &arguments, PATIENCE).await {
+        self.break_locks(image, note).await?;
+        match self.target.promote_by_force(image, PATIENCE).await {
             None => {
                 let what = format!("the forced promotion of {}", image.name);
                 Ok(pending(what, SOON))
             }
-            Some(Ok(())) => self.prove_writable(image).await,
+            Some(Ok(())) => self.prove_writable(image, note).await,
             Some(Err(failure)) => match self.unless_promoted(image, failure).await? {
-                ArrayProgress::Done(()) => self.prove_writable(image).await,
+                ArrayProgress::Done(()) => self.prove_writable(image, note).await,
                 pending => Ok(pending),
             },
         }
     }
 
-    async fn break_locks(&self, image: &Image) -> Result<(), StorageError> {
+    /// Sees that no promotion of the replica that an earlier process began is at work: whoever is neither rbd-mirror nor had
+    /// the lock before may be it. One that has not got to the cluster yet is not seen, so nobody must be for a while.
+    async fn nobody_promotes(
+        &self,
+        image: &Image,
+        note: Option<&PromotedNote>,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let may_be = |what: &str| {
+            let what = format!(
+                "a promotion of {} that an earlier process may have begun ({what})",
+                image.name
+            );
+            Ok(pending(what, SOON))
+        };
+        let memory = &self.target.memory;
+        let (sessions, watchers, lockers) = try_join3(
+            self.target.mirror_sessions(),
+            self.target.watchers(image),
+            self.lockers(image),
+        )
+        .await?;
+        let known = note.map(|note| note.lockers.as_slice()).unwrap_or_default();
+        let is_stranger =
+            |session: &String| !sessions.contains(session) && !known.contains(session);
+        let at_work = watchers
+            .iter()
+            .map(|watcher| (watcher.session(), watcher.to_string()));
+        let holding = lockers
+            .iter()
+            .map(|locker| (locker.clone(), locker.clone()));
+        if let Some((_, who)) = at_work
+            .chain(holding)
+            .find(|(session, _)| is_stranger(session))
+        {
+            memory.is_quiet_no_more(&image.id);
+            return may_be(&format!("{who} has it open"));
+        }
+        let mine = note.is_some_and(|note| memory.has_begun_promotion(&image.id, &note.operation));
+        let settles = self.target.settles_within();
+        if !mine && memory.quiet_for(&image.id, settles) < settles {
+            return may_be("none is seen yet");
+        }
+        memory.is_quiet_no_more(&image.id);
+        Ok(ArrayProgress::Done(()))
+    }
+
+    async fn lockers(&self, image: &Image) -> Result<Vec<String>, StorageError> {
+        let locks = self.target.locks(&image.name).await?;
+        Ok(locks.into_iter().map(|lock| lock.locker).collect())
+    }
+
+    /// Breaks the locks of rbd-mirror, and those that were there before the promotion: never that of a promotion itself, nor
+    /// that of a guest that uses what was promoted.
+    async fn break_locks(&self, image: &Image, note: &PromotedNote) -> Result<(), StorageError> {
         for _ in 0..LOCK_ROUNDS {
-            let locks = self.target.locks(&image.name).await?;
+            let mut locks = self.target.locks(&image.name).await?;
+            if locks.is_empty() {
+                return Ok(());
+            }
+            let sessions = self.target.mirror_sessions().await?;
+            locks.retain(|lock| {
+                note.lockers.contains(&lock.locker) || sessions.contains(&lock.locker)
+            });
             if locks.is_empty() {
                 return Ok(());
             }
@@ -264,12 +393,18 @@ impl Promotion<'_> {
 
     /// A promotion that ended well may still leave an image that nobody can write to. A snapshot needs all that a write
     /// needs, and tells later what was written since.
-    async fn prove_writable(&self, image: &Image) -> Result<ArrayProgress<()>, StorageError> {
-        let snapshot = promoted_snapshot_of(self.operation);
-        match self.target.snapshot(&image.name, &snapshot).await {
+    async fn prove_writable(
+        &self,
+        image: &Image,
+        note: &PromotedNote,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let Some(snapshot) = &note.since else {
+            return Ok(ArrayProgress::Done(()));
+        };
+        match self.target.snapshot(&image.name, snapshot).await {
             Ok(()) => Ok(ArrayProgress::Done(())),
             Err(failure) if matches!(failure.code, code::EROFS | code::EBUSY) => {
-                self.break_locks(image).await?;
+                self.break_locks(image, note).await?;
                 let what = format!("rbd-mirror to let go of {}", image.name);
                 Ok(pending(what, SOON))
             }
@@ -296,6 +431,9 @@ impl Promotion<'_> {
     }
 
     /// Makes what `operation` promoted of `volume` a replica again, under the name by which the source's Cinder knows it.
+    ///
+    /// What was promoted by force is copied anew, from a source that is there alone: the note of it stays until then, and the
+    /// next protection goes on from it.
     pub(crate) async fn discard(
         &self,
         volume: &CinderVolume,
@@ -303,17 +441,33 @@ impl Promotion<'_> {
     ) -> Result<ArrayProgress<()>, StorageError> {
         self.target.safe("operation", self.operation.as_str())?;
         let source_name = self.target.cinder_name(volume)?;
-        let Some(image) = self.target.find(volume).await? else {
+        let Some(mut image) = self.target.find(volume).await? else {
             return Ok(ArrayProgress::Done(()));
         };
-        let Some(global_id) = image.global_id() else {
+        let Some(global_id) = image.global_id().map(str::to_owned) else {
             return Ok(ArrayProgress::Done(()));
         };
-        let key = promoted_key(global_id);
+        let key = promoted_key(&global_id);
         let note: Option<PromotedNote> = self.target.note(&key).await?;
-        let Some(note) = note.filter(|note| note.operation == self.operation.as_str()) else {
+        let Some(mut note) = note.filter(|note| note.operation == self.operation.as_str()) else {
             return Ok(ArrayProgress::Done(()));
         };
+        if note.image != image.id {
+            // It was made anew: there is nothing left of what was promoted.
+            self.target.remove_note(&key).await?;
+            return Ok(ArrayProgress::Done(()));
+        }
+        if !image.is_primary() && !note.ended && !note.diverged {
+            // Promoted after this, nobody would know of it.
+            if let ArrayProgress::Pending(pending) = self.promotion_has_ended(&image, &note).await?
+            {
+                return Ok(ArrayProgress::Pending(pending));
+            }
+            match self.target.image_by_id(&image.id).await? {
+                Some(now) => image = now,
+                None => return Ok(pending(format!("{} to be made anew", image.name), SOON)),
+            }
+        }
         if image.is_primary() {
             let managed = managed_as.map(|id| managed_name(id.as_str()));
             if image.name != source_name && Some(&image.name) != managed.as_ref() {
@@ -322,21 +476,45 @@ impl Promotion<'_> {
                     volume.id, image.name
                 )));
             }
-            if let ArrayProgress::Pending(pending) = self.give_back(&image, &source_name).await? {
+            if note.forced && !note.diverged {
+                note.diverged = true;
+                self.target.write_note(&key, &note).await?;
+            }
+            if let ArrayProgress::Pending(pending) =
+                self.give_back(&image, &note, &source_name).await?
+            {
                 return Ok(ArrayProgress::Pending(pending));
             }
         }
-        if note.forced {
-            self.follow_the_source(global_id, image.is_primary())
-                .await?;
+        self.target.promotions.forget_end(&image.id);
+        if note.diverged && !is_copied_anew(self.source, self.target, &image.id).await? {
+            return Ok(ArrayProgress::Done(()));
         }
         self.target.remove_note(&key).await?;
         Ok(ArrayProgress::Done(()))
     }
 
+    /// A forced promotion is waited for, never cut off.
+    async fn promotion_has_ended(
+        &self,
+        image: &Image,
+        note: &PromotedNote,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        if self.target.promotions.is_running(&image.id) {
+            self.break_locks(image, note).await?;
+            let what = format!(
+                "the forced promotion of {} to end, before it is taken back",
+                image.name
+            );
+            return Ok(pending(what, SOON));
+        }
+        self.nobody_promotes(image, Some(note)).await
+    }
+
     async fn give_back(
         &self,
         image: &Image,
+        note: &PromotedNote,
         source_name: &str,
     ) -> Result<ArrayProgress<()>, StorageError> {
         self.target.see_nobody_writes(image).await?;
@@ -352,39 +530,134 @@ impl Promotion<'_> {
             let what = format!("{source_name} to have its name on the source again");
             return Ok(pending(what, SOON));
         }
-        let snapshot = promoted_snapshot_of(self.operation);
-        let removed = self.target.remove_snapshot(source_name, &snapshot).await;
-        removed.map_err(|failure| self.target.failed(failure))?;
+        if let Some(snapshot) = &note.since {
+            let removed = self.target.remove_snapshot(source_name, snapshot).await;
+            removed.map_err(|failure| self.target.failed(failure))?;
+        }
         let demoted = self.target.demote(source_name).await;
         demoted.map_err(|failure| self.target.failed(failure))?;
         Ok(ArrayProgress::Done(()))
     }
+}
 
-    /// What was promoted by force has left the source's journal: it becomes a replica again by a new copy only.
-    async fn follow_the_source(
-        &self,
-        global_id: &str,
-        was_primary: bool,
-    ) -> Result<(), StorageError> {
-        let Some(image) = self.target.image_by_global_id(global_id).await? else {
-            return Ok(());
+/// Has a replica copied anew that has left its source's journal, if the source can be asked and is primary. Whether that
+/// has begun: until rbd-mirror comes to it the stale image looks as if it followed.
+pub(crate) async fn is_copied_anew(
+    source: Option<&Cluster>,
+    target: &Cluster,
+    stale: &str,
+) -> Result<bool, StorageError> {
+    let Some(image) = target.image_by_id(stale).await? else {
+        return Ok(true);
+    };
+    if image.role() != Role::Replica {
+        return Ok(false);
+    }
+    let source = peer_image(source, &image).await?;
+    if source.is_some_and(|source| source.is_primary()) {
+        let spec = target.spec(&image.name);
+        let flagged = target.change(&["mirror", "image", "resync", &spec]).await;
+        match flagged {
+            // It is being taken out of the mirror and removed at this moment.
+            Err(failure) if matches!(failure.code, code::ENOENT | code::EBUSY | code::EINVAL) => {}
+            flagged => flagged.map_err(|failure| target.failed(failure))?,
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, POOL};
+
+    /// A replica that `watcher` has open, locked by it and by rbd-mirror, which is session 4214.
+    fn replica(watcher: &str) -> (Fake, Image) {
+        let rbd = format!(
+            r#"{POOL}
+            case "$*" in
+            *"lock ls"*) [ -e $here/removed ] && echo '[{{"id":"auto 2","locker":"client.99"}}]' ||
+                echo '[{{"id":"auto 1","locker":"client.4214"}},{{"id":"auto 2","locker":"client.99"}}]';;
+            *"lock rm"*) echo "$*" >> $here/removed;;
+            *" status "*) echo '{{"watchers":[{{"address":"127.0.0.1:0/1","client":{watcher},"cookie":1}}]}}';;
+            esac"#
+        );
+        let rados = "echo 'watcher=127.0.0.1:0/3707134839 client.4214 cookie=94559435608576'";
+        let image = include_str!("../tests/recorded/info-secondary.json");
+        (Fake::new(&rbd, rados), serde_json::from_str(image).unwrap())
+    }
+
+    fn note(lockers: &[&str]) -> PromotedNote {
+        PromotedNote {
+            operation: "op-1".to_owned(),
+            forced: true,
+            image: "1".to_owned(),
+            lockers: lockers.iter().map(|&locker| locker.to_owned()).collect(),
+            since: None,
+            ended: false,
+            diverged: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lock_of_a_promotion_is_not_broken() {
+        let (fake, image) = replica("99");
+        let operation = OperationId::from("op-1");
+        let promotion = Promotion {
+            source: None,
+            target: &fake.cluster,
+            operation: &operation,
         };
-        // Never promoted after all, and followed all the while.
-        let status = self.target.mirror_status(&image.name).await?;
-        if !was_primary && status.is_some_and(|status| status.state == "up+replaying") {
-            return Ok(());
+        promotion.break_locks(&image, &note(&[])).await.unwrap();
+        let removed = std::fs::read_to_string(fake.directory.path().join("removed")).unwrap();
+        assert!(removed.contains("client.4214"), "{removed}");
+        assert!(!removed.contains("client.99"), "{removed}");
+        // One that was there before is not that of the promotion.
+        promotion
+            .break_locks(&image, &note(&["client.99"]))
+            .await
+            .unwrap();
+        let removed = std::fs::read_to_string(fake.directory.path().join("removed")).unwrap();
+        assert!(removed.contains("client.99"), "{removed}");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_rbd_mirror_may_be_a_promotion() {
+        let operation = OperationId::from("op-1");
+        for (watcher, lockers, waits) in [
+            ("99", &["client.99"][..], None),
+            ("99", &[], Some("client.99")),
+            ("98", &["client.99"], Some("client.98 at 127.0.0.1:0/1")),
+            ("4214", &["client.99"], None),
+        ] {
+            let (fake, image) = replica(watcher);
+            let promotion = Promotion {
+                source: None,
+                target: &fake.cluster,
+                operation: &operation,
+            };
+            fake.cluster.memory.promotion_is_begun(&image.id, "op-1");
+            let found = promotion
+                .nobody_promotes(&image, Some(&note(lockers)))
+                .await
+                .unwrap();
+            match (found, waits) {
+                (ArrayProgress::Done(()), None) => {}
+                (ArrayProgress::Pending(pending), Some(who)) => {
+                    assert!(pending.what.contains(who), "{pending}");
+                }
+                (found, _) => panic!("{watcher} {lockers:?}: {found:?}"),
+            }
+            // One that has not got to the cluster yet would not be seen.
+            let other = PromotedNote {
+                operation: "op-of-another-process".to_owned(),
+                ..note(&["client.98", "client.99"])
+            };
+            let found = promotion.nobody_promotes(&image, Some(&other)).await;
+            let ArrayProgress::Pending(pending) = found.unwrap() else {
+                panic!("it may be about to begin");
+            };
+            assert!(pending.what.contains("none is seen yet"), "{pending}");
         }
-        if let Some(source) = peer_image(self.source, &image).await?
-            && source.is_primary()
-            && image.role() == Role::Replica
-        {
-            let spec = self.target.spec(&image.name);
-            let flagged = self
-                .target
-                .change(&["mirror", "image", "resync", &spec])
-                .await;
-            flagged.map_err(|failure| self.target.failed(failure))?;
-        }
-        Ok(())
     }
 }

@@ -74,7 +74,7 @@ impl Pair<'_> {
                 side.array.name, side.array.pool
             ));
         }
-        if let Err(error) = side.notes().await {
+        if let Err(error) = side.keys().await {
             match error.kind {
                 StorageErrorKind::Unavailable => return Err(error),
                 _ => findings.push(error.to_string()),

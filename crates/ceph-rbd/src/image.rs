@@ -1,5 +1,7 @@
 //! What `rbd` tells of an image.
 
+use std::fmt;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
 
@@ -11,6 +13,8 @@ pub(crate) struct Image {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) features: Vec<String>,
+    #[serde(default)]
+    pub(crate) objects: u64,
     #[serde(default)]
     pub(crate) parent: Option<Parent>,
     #[serde(default)]
@@ -107,6 +111,19 @@ pub(crate) struct Status {
 pub(crate) struct Watcher {
     pub(crate) address: String,
     pub(crate) client: u64,
+}
+
+impl Watcher {
+    /// As locks and watches name it.
+    pub(crate) fn session(&self) -> String {
+        format!("client.{}", self.client)
+    }
+}
+
+impl fmt::Display for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.session(), self.address)
+    }
 }
 
 /// A line of `rbd lock ls`.

@@ -1,73 +1,129 @@
-//! Programs that run longer than a call, and must not be ended.
+//! Programs that run longer than a call.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
-
-use tokio::{
-    sync::{Mutex, watch},
-    time::timeout,
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use crate::program::{Failure, run_detached};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout},
+};
 
-type Outcome = Option<Result<(), Failure>>;
+use crate::program::Failure;
 
-/// Those that this process has started, by what they are about.
-#[derive(Clone, Default)]
-pub(crate) struct Jobs(Arc<Mutex<HashMap<String, watch::Receiver<Outcome>>>>);
+/// How a job ended, and when.
+type Ended<T> = (Result<T, Failure>, Instant);
+type Told<T> = watch::Receiver<Option<Ended<T>>>;
 
-impl Jobs {
-    /// Runs `program` about `subject`, unless that is running already, and waits for `patience`; how it ended, `None`
-    /// while it has not. How it ended is told once.
-    pub(crate) async fn run(
+/// Those of one kind that this process has begun, by what they are about: so many at a time, each once.
+pub(crate) struct Jobs<T> {
+    begun: Mutex<HashMap<String, Told<T>>>,
+    slots: Arc<Semaphore>,
+    /// How long it is true how one ended.
+    holds_for: Option<Duration>,
+}
+
+impl<T: Clone + Send + Sync + 'static> Jobs<T> {
+    pub(crate) fn new(at_a_time: usize, holds_for: Option<Duration>) -> Self {
+        Self {
+            begun: Mutex::default(),
+            slots: Arc::new(Semaphore::new(at_a_time.max(1))),
+            holds_for,
+        }
+    }
+
+    /// Does `job` about `subject` as soon as there is a place, unless that is begun already, and waits for `patience`; how
+    /// it ended, `None` while it has not. How it ended is told once.
+    pub(crate) async fn run<F>(
         &self,
         subject: &str,
-        program: &'static str,
-        arguments: Vec<String>,
         patience: Duration,
-    ) -> Outcome {
+        job: impl FnOnce() -> F,
+    ) -> Option<Result<T, Failure>>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
         let mut running = {
-            let mut jobs = self.0.lock().await;
-            jobs.entry(subject.to_owned())
-                .or_insert_with(|| start(program, arguments))
-                .clone()
+            let mut begun = self.begun();
+            let told = begun
+                .get(subject)
+                .filter(|told| !self.is_over(told))
+                .cloned();
+            let told = told.unwrap_or_else(|| self.start(job()));
+            begun.insert(subject.to_owned(), told.clone());
+            told
         };
         let ended = async {
             // Whoever ran it is gone if this fails: asked again, it is begun again.
             running.wait_for(Option::is_some).await.ok()?.clone()
         };
-        let outcome = timeout(patience, ended).await.ok()?;
-        self.0.lock().await.remove(subject);
-        outcome
+        let (outcome, _) = timeout(patience, ended).await.ok()??;
+        self.begun().remove(subject);
+        Some(outcome)
     }
 
-    /// Whether something about `subject` is running.
-    pub(crate) async fn is_running(&self, subject: &str) -> bool {
-        let jobs = self.0.lock().await;
-        jobs.get(subject)
-            .is_some_and(|job| job.borrow().is_none() && job.has_changed().is_ok())
+    /// Whether something about `subject` waits for its place or is running.
+    pub(crate) fn is_running(&self, subject: &str) -> bool {
+        let begun = self.begun();
+        begun
+            .get(subject)
+            .is_some_and(|told| told.borrow().is_none() && told.has_changed().is_ok())
     }
-}
 
-fn start(program: &'static str, arguments: Vec<String>) -> watch::Receiver<Outcome> {
-    let (tell, told) = watch::channel(None);
-    tokio::spawn(async move {
-        let ended = run_detached(program, &arguments).await;
-        tell.send_replace(Some(ended));
-    });
-    told
+    /// Forgets how the job about `subject` ended, if it has.
+    pub(crate) fn forget_end(&self, subject: &str) {
+        if !self.is_running(subject) {
+            self.begun().remove(subject);
+        }
+    }
+
+    /// Whether how it ended is true no more, or will never be told.
+    fn is_over(&self, told: &Told<T>) -> bool {
+        match (&*told.borrow(), self.holds_for) {
+            (Some((_, at)), Some(holds_for)) => at.elapsed() > holds_for,
+            (Some(_), None) => false,
+            (None, _) => told.has_changed().is_err(),
+        }
+    }
+
+    fn start(&self, job: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Told<T> {
+        let (tell, told) = watch::channel(None);
+        let slots = self.slots.clone();
+        tokio::spawn(async move {
+            let _slot = slots.acquire().await;
+            let outcome = job.await;
+            tell.send_replace(Some((outcome, Instant::now())));
+        });
+        told
+    }
+
+    /// What is behind a poisoned lock is whole: nothing that can fail is done under it.
+    fn begun(&self) -> MutexGuard<'_, HashMap<String, Told<T>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    fn script(text: &str) -> Vec<String> {
-        vec!["-c".to_owned(), text.to_owned()]
+    use super::*;
+    use crate::program::{Fate, run_to_the_end};
+
+    const SHORT: Duration = Duration::from_millis(30);
+    const LONG: Duration = Duration::from_secs(20);
+
+    async fn script(text: String) -> Result<(), Failure> {
+        let arguments = ["-c".to_owned(), text];
+        run_to_the_end(Path::new("sh"), &arguments, Fate::Ends).await?;
+        Ok(())
     }
 
     #[tokio::test]
     async fn a_job_is_run_once_and_its_end_is_told() {
-        let jobs = Jobs::default();
+        let jobs = Jobs::new(1, None);
         let directory = tempfile::tempdir().unwrap();
         let (go, ran) = (directory.path().join("go"), directory.path().join("ran"));
         let text = format!(
@@ -75,15 +131,50 @@ mod tests {
             ran.display(),
             go.display()
         );
-        let short = Duration::from_millis(30);
         for _ in 0..2 {
-            assert!(jobs.run("it", "sh", script(&text), short).await.is_none());
-            assert!(jobs.is_running("it").await);
+            let asked = jobs.run("it", SHORT, || script(text.clone()));
+            assert!(asked.await.is_none());
+            assert!(jobs.is_running("it"));
         }
         std::fs::write(&go, "").unwrap();
-        let ended = jobs.run("it", "sh", script(&text), Duration::from_secs(20));
+        let ended = jobs.run("it", LONG, || script(text.clone()));
         assert_eq!(ended.await.unwrap().unwrap_err().code, 16);
-        assert!(!jobs.is_running("it").await);
+        assert!(!jobs.is_running("it"));
         assert_eq!(std::fs::read_to_string(ran).unwrap().lines().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_more_run_at_a_time_than_there_are_places() {
+        let jobs: Jobs<()> = Jobs::new(2, None);
+        let gauge = Arc::new(Semaphore::new(2));
+        let work = |gauge: Arc<Semaphore>| async move {
+            let place = gauge.try_acquire().expect("at most two at a time");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(place);
+            Ok(())
+        };
+        let subjects: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let all = subjects
+            .iter()
+            .map(|subject| jobs.run(subject, LONG, || work(gauge.clone())));
+        for ended in futures_util::future::join_all(all).await {
+            ended.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_is_old_is_not_told() {
+        let jobs = Jobs::new(1, Some(Duration::from_secs(60)));
+        let slow = |answer: u64| async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(answer)
+        };
+        assert!(jobs.run("it", SHORT, || slow(1)).await.is_none());
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(jobs.run("it", SHORT, || slow(2)).await.unwrap().unwrap(), 1);
+        assert!(jobs.run("it", SHORT, || slow(3)).await.is_none());
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(jobs.run("it", LONG, || slow(4)).await.unwrap().unwrap(), 4);
     }
 }

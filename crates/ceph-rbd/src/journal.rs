@@ -31,6 +31,8 @@ struct Copy {
     image: String,
     /// Else the first full copy is still under way.
     replays: bool,
+    /// How many objects of it are there.
+    objects: u64,
 }
 
 impl Journal {
@@ -44,9 +46,19 @@ impl Journal {
                 && copy(&client.data).is_some_and(|copy| copy.replays && copy.image == image)
         })
     }
+
+    /// How many objects of the first full copy are there, if the image with this id is being copied. Brought up to date
+    /// every half minute.
+    pub(crate) fn objects_copied_to(&self, image: &str) -> Option<u64> {
+        let copies = self.registered_clients.iter();
+        let mut copies = copies.filter_map(|client| copy(&client.data));
+        let copy = copies.find(|copy| copy.image == image && !copy.replays)?;
+        Some(copy.objects)
+    }
 }
 
-/// Ceph's `MirrorPeerClientMeta`: version, compatibility, length, type 1, image id, state (0 syncing, 1 replaying).
+/// Ceph's `MirrorPeerClientMeta`: version, compatibility, length, type 1, image id, state (0 syncing, 1 replaying), how
+/// many objects were copied.
 fn copy(dump: &str) -> Option<Copy> {
     let bytes = bytes(dump)?;
     let number = |at: usize| {
@@ -59,9 +71,11 @@ fn copy(dump: &str) -> Option<Copy> {
     let length = usize::try_from(number(10)?).ok()?;
     let end = 14_usize.checked_add(length)?;
     let image = String::from_utf8(bytes.get(14..end)?.to_vec()).ok()?;
+    let objects = bytes.get(end + 4..end + 12)?;
     Some(Copy {
         image,
         replays: number(end)? == 1,
+        objects: u64::from_le_bytes(objects.try_into().ok()?),
     })
 }
 
@@ -80,6 +94,15 @@ mod tests {
         assert!(!replaying.is_replayed_to("107dffe5994d"), "another image");
         let syncing = read(include_str!("../tests/recorded/journal-syncing.json"));
         assert!(!syncing.is_replayed_to("1020495af6d9"));
+    }
+
+    #[test]
+    fn a_first_copy_tells_how_far_it_is() {
+        let copying = read(include_str!("../tests/recorded/journal-copying.json"));
+        assert_eq!(copying.objects_copied_to("1076d36f29ec"), Some(126));
+        assert_eq!(copying.objects_copied_to("107dffe5994d"), None);
+        let replaying = read(include_str!("../tests/recorded/journal-replaying.json"));
+        assert_eq!(replaying.objects_copied_to("1020495af6d9"), None);
     }
 
     #[test]

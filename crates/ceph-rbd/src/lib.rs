@@ -34,6 +34,8 @@ mod config;
 mod driver;
 mod dump;
 mod failover;
+#[cfg(test)]
+mod fake;
 mod findings;
 mod image;
 mod job;

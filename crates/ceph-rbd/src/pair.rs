@@ -39,26 +39,30 @@ impl<'a> Pair<'a> {
         &self,
         volumes: &'a [CinderVolume],
     ) -> Result<Vec<(&'a CinderVolume, Image)>, StorageError> {
-        try_join_all(
-            volumes
-                .iter()
-                .map(|volume| self.mirrored(self.source, volume)),
-        )
-        .await
-    }
-
-    async fn mirrored(
-        &self,
-        on: &Cluster,
-        volume: &'a CinderVolume,
-    ) -> Result<(&'a CinderVolume, Image), StorageError> {
-        mirrored(on, volume).await.map(|image| (volume, image))
+        // One note is asked for sooner than all.
+        if let [volume] = volumes {
+            return Ok(vec![(volume, mirrored(self.source, volume).await?)]);
+        }
+        let notes = self.source.notes().await?;
+        let found = volumes.iter().map(async |volume| {
+            let found = self.source.find_by(&notes, volume).await?;
+            Ok((volume, in_its_mirror(self.source, volume, found)?))
+        });
+        try_join_all(found).await
     }
 }
 
 /// The image of `volume` in its mirror.
 pub(crate) async fn mirrored(on: &Cluster, volume: &CinderVolume) -> Result<Image, StorageError> {
-    match on.find(volume).await? {
+    in_its_mirror(on, volume, on.find(volume).await?)
+}
+
+fn in_its_mirror(
+    on: &Cluster,
+    volume: &CinderVolume,
+    found: Option<Image>,
+) -> Result<Image, StorageError> {
+    match found {
         Some(image) if image.global_id().is_some() => Ok(image),
         Some(image) => Err(on.refused(format!(
             "image {} of volume {} is not mirrored; protect its group again",

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -19,7 +20,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// What `code` of `rbd` says. Other programs know only [`EPERM`].
+/// What `code` of `rbd` says. `rados` knows only [`EPERM`], and `ceph` few more.
 pub(crate) mod code {
     pub(crate) const EPERM: i32 = 1;
     pub(crate) const ENOENT: i32 = 2;
@@ -40,18 +41,26 @@ pub(crate) mod code {
 impl Failure {
     /// The error of `array` for it.
     pub(crate) fn on(&self, array: &str) -> StorageError {
-        StorageError::new(kind(self.code), array, &self.message)
+        let cure = match self.code {
+            code::EPERM => {
+                "; the client lacks a right to do that, its ceph.conf cannot be read, or this release of the program does \
+                 not know the command"
+            }
+            _ => "",
+        };
+        StorageError::new(kind(self.code), array, format!("{}{cure}", self.message))
     }
 }
 
 fn kind(of: i32) -> StorageErrorKind {
     match of {
-        code::EPERM | code::EACCES => StorageErrorKind::Credentials,
+        code::EACCES => StorageErrorKind::Credentials,
         code::EBUSY => StorageErrorKind::Busy,
         code::ENOENT | code::EEXIST | code::EINVAL | code::EROFS | code::ENOTEMPTY => {
             StorageErrorKind::Refused
         }
-        code::NOT_RUN => StorageErrorKind::Misconfigured,
+        // A program also ends with EPERM when it does not understand what it is told.
+        code::EPERM | code::NOT_RUN => StorageErrorKind::Misconfigured,
         // ETIMEDOUT (110), ESHUTDOWN (108, a client that was blocked), TOO_LONG, a signal, and all that is not known: nobody can say that it will not pass.
         _ => StorageErrorKind::Unavailable,
     }
@@ -59,7 +68,7 @@ fn kind(of: i32) -> StorageErrorKind {
 
 /// Runs `program` with `arguments`; what it printed. Ended when `limit` is over or nobody waits for it any more.
 pub(crate) async fn run(
-    program: &str,
+    program: &Path,
     arguments: &[String],
     limit: Duration,
 ) -> Result<Vec<u8>, Failure> {
@@ -88,26 +97,44 @@ pub(crate) async fn run(
     }
 }
 
-/// Runs `program` to its end, whatever becomes of this process: it has a group of its own, and writes to a file that
-/// needs no reader.
-pub(crate) async fn run_detached(program: &str, arguments: &[String]) -> Result<(), Failure> {
+/// What becomes of a program when this process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It runs to its end: to be cut off in the middle would leave something broken.
+    GoesOn,
+    /// Nobody is there to read what it prints, and it changes nothing.
+    Ends,
+}
+
+/// Runs `program` to its end, however long that takes; what it printed, from its beginning. What it writes goes to files
+/// that need no reader, and it has a process group of its own.
+pub(crate) async fn run_to_the_end(
+    program: &Path,
+    arguments: &[String],
+    fate: Fate,
+) -> Result<File, Failure> {
     let doing = described(program, arguments);
-    let files = || -> io::Result<(File, Stdio)> {
+    let file = || -> io::Result<(File, Stdio)> {
         let file = tempfile::tempfile()?;
         let to = Stdio::from(file.try_clone()?);
         Ok((file, to))
     };
-    let (mut words, to) = files().map_err(|error| not_run(program, &error))?;
+    let cannot = |error: io::Error| not_run(program, &error);
+    let (mut printed, stdout) = file().map_err(cannot)?;
+    let (mut words, stderr) = file().map_err(cannot)?;
     let started = command(program, arguments)
-        .stdout(Stdio::null())
-        .stderr(to)
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
-        .kill_on_drop(false)
+        .kill_on_drop(fate == Fate::Ends)
         .spawn();
-    let mut child = started.map_err(|error| not_run(program, &error))?;
+    let mut child = started.map_err(cannot)?;
     let ended = child.wait().await;
-    match exit_code(ended.map_err(|error| not_run(program, &error))?) {
-        0 => Ok(()),
+    match exit_code(ended.map_err(cannot)?) {
+        0 => {
+            printed.seek(SeekFrom::Start(0)).map_err(cannot)?;
+            Ok(printed)
+        }
         code => {
             let mut stderr = Vec::new();
             let _ = words.seek(SeekFrom::Start(0));
@@ -120,7 +147,7 @@ pub(crate) async fn run_detached(program: &str, arguments: &[String]) -> Result<
     }
 }
 
-fn command(program: &str, arguments: &[String]) -> Command {
+fn command(program: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
     // Times are printed in local time and without a zone.
     command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C");
@@ -128,11 +155,12 @@ fn command(program: &str, arguments: &[String]) -> Command {
     command
 }
 
-fn not_run(program: &str, error: &io::Error) -> Failure {
+fn not_run(program: &Path, error: &io::Error) -> Failure {
     Failure {
         code: code::NOT_RUN,
         message: format!(
-            "{program} cannot be run ({error}); install the package ceph-common on this host"
+            "{} cannot be run ({error}); install the package ceph-common on this host",
+            program.display()
         ),
     }
 }
@@ -146,8 +174,10 @@ fn exit_code(status: ExitStatus) -> i32 {
 }
 
 /// The command without what each one has: whose cluster it is.
-fn described(program: &str, arguments: &[String]) -> String {
-    let mut words = vec![program];
+fn described(program: &Path, arguments: &[String]) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let name = name.to_string_lossy();
+    let mut words = vec![&*name];
     let mut rest = arguments.iter().map(String::as_str);
     while let Some(word) = rest.next() {
         match word {
@@ -185,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_does_not_end_is_ended() {
-        let failure = run("sleep", &words("60"), Duration::from_millis(20)).await;
+        let failure = run(Path::new("sleep"), &words("60"), Duration::from_millis(20)).await;
         assert_eq!(failure.unwrap_err().code, code::TOO_LONG);
     }
 
@@ -194,7 +224,7 @@ mod tests {
         let script = "echo '2026-11-29T18:22 -1 librbd: noise' >&2; echo 'rbd: busy' >&2; \
                       echo '2026-11-29T18:22 -1 librbd: noise' >&2; exit 16";
         let arguments = ["-c".to_owned(), script.to_owned()];
-        let failure = run("sh", &arguments, Duration::from_secs(5)).await;
+        let failure = run(Path::new("sh"), &arguments, Duration::from_secs(5)).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.code, code::EBUSY);
         assert!(
@@ -206,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_what_to_install() {
-        let failure = run("no-such-rbd", &[], Duration::from_secs(5)).await;
+        let failure = run(Path::new("no-such-rbd"), &[], Duration::from_secs(5)).await;
         let error = failure.unwrap_err().on("a");
         assert_eq!(error.kind, StorageErrorKind::Misconfigured);
         assert!(error.message.contains("ceph-common"), "{error}");
@@ -217,7 +247,25 @@ mod tests {
         let all = words(
             "-c /etc/x.conf --id cinder --rados_osd_op_timeout=5 info volumes/x --format json",
         );
-        assert_eq!(described("rbd", &all), "rbd info volumes/x");
+        assert_eq!(
+            described(Path::new("/usr/bin/rbd"), &all),
+            "rbd info volumes/x"
+        );
+    }
+
+    #[test]
+    fn what_a_program_does_not_understand_is_not_told_as_a_wrong_key() {
+        let told = |code| {
+            Failure {
+                code,
+                message: "rbd info".to_owned(),
+            }
+            .on("a")
+        };
+        assert_eq!(told(code::EACCES).kind, StorageErrorKind::Credentials);
+        let error = told(code::EPERM);
+        assert_eq!(error.kind, StorageErrorKind::Misconfigured);
+        assert!(error.message.contains("lacks a right"), "{error}");
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Begins and ends the mirroring of images.
 
-use futures_util::future::try_join_all;
-use protector_core::{
-    id::VolumeId,
-    storage::{ArrayProgress, CinderVolume, StorageError, StorageErrorKind},
+use std::time::Duration;
+
+use futures_util::future::{try_join, try_join_all};
+use protector_core::storage::{
+    ArrayProgress, CinderVolume, Pending, StorageError, StorageErrorKind,
 };
 
 use crate::{
-    catalogue::{PointNote, VolumeNote, volume_key},
-    cluster::{Cluster, LATER, SOON, cinder_id, pending},
+    catalogue::{Notes, PointNote, PromotedNote, VolumeNote, promoted_key, resync_key, volume_key},
+    cluster::{Cluster, LATER, pending},
+    failover::is_copied_anew,
     image::{Image, Role},
+    journal::Journal,
     pair::Pair,
     point::is_of_ours,
     program::code,
@@ -19,25 +22,42 @@ use crate::{
 const ENTRY_BYTES: &str = "1048576";
 
 impl Pair<'_> {
-    /// Sees that `volumes` are mirrored, and ends the mirroring of others that are noted for the group.
+    /// Sees that `volumes` are mirrored.
     pub(crate) async fn protect(
         &self,
         volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
-        let protected = try_join_all(volumes.iter().map(|volume| self.protect_one(volume))).await?;
-        let waits = protected.into_iter().find_map(|one| match one {
-            ArrayProgress::Done(_) => None,
+        let (source, target) = try_join(self.source.notes(), self.target.notes()).await?;
+        let notes = [source, target];
+        let protected = volumes
+            .iter()
+            .map(|volume| self.protect_one(&notes, volume));
+        let protected = try_join_all(protected).await?;
+        let waits = protected.into_iter().filter_map(|one| match one {
+            ArrayProgress::Done(()) => None,
             ArrayProgress::Pending(pending) => Some(pending),
         });
-        Ok(waits.map_or(ArrayProgress::Done(()), ArrayProgress::Pending))
+        // The group waits for the last one.
+        let waits: Vec<Pending> = waits.collect();
+        let others = waits.len().saturating_sub(1);
+        let last = waits.into_iter().min_by_key(|pending| pending.percent);
+        Ok(match last {
+            None => ArrayProgress::Done(()),
+            Some(last) if others == 0 => ArrayProgress::Pending(last),
+            Some(last) => ArrayProgress::Pending(Pending {
+                what: format!("{}, and {others} more", last.what),
+                ..last
+            }),
+        })
     }
 
-    /// The global id, once the target replays.
     async fn protect_one(
         &self,
+        notes: &[Notes<'_>; 2],
         volume: &CinderVolume,
-    ) -> Result<ArrayProgress<String>, StorageError> {
-        let Some(image) = self.source.find(volume).await? else {
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let [of_source, of_target] = notes;
+        let Some(image) = self.source.find_by(of_source, volume).await? else {
             return Err(self.source.refused(format!(
                 "there is no image {} of volume {} in pool {}",
                 self.source.cinder_name(volume)?,
@@ -46,7 +66,7 @@ impl Pair<'_> {
             )));
         };
         let Some(global_id) = image.global_id() else {
-            return self.enable(volume, &image).await;
+            return self.enable(notes, volume, &image).await;
         };
         if !image.is_journaled() {
             return Err(self.source.error(
@@ -76,55 +96,79 @@ impl Pair<'_> {
                 )));
             }
         }
-        self.note_volume(volume, global_id).await?;
-        let journal = self.source.journal(&image.name).await?;
-        if let Some(replica) = &replica
-            && journal.is_replayed_to(&replica.id)
+        self.note_volume(notes, volume, &image, replica.as_ref())
+            .await?;
+        let Some(replica) = replica else {
+            return Ok(self.first_copy_has_not_begun(&image));
+        };
+        // It was promoted by force, and that was taken back: it is copied anew.
+        let key = promoted_key(global_id);
+        if let Some(note) = of_target.get::<PromotedNote>(&key)?
+            && note.diverged
         {
-            return Ok(ArrayProgress::Done(global_id.to_owned()));
+            if note.image == replica.id
+                && !is_copied_anew(Some(self.source), self.target, &replica.id).await?
+            {
+                return Ok(self.first_copy_has_not_begun(&image));
+            }
+            self.target.remove_note(&key).await?;
         }
-        self.first_copy_is_pending(&image, replica.as_ref()).await
+        let journal = self.source.journal(&image.name).await?;
+        if journal.is_replayed_to(&replica.id) {
+            self.target.memory.copy_has_ended(&replica.id);
+            return Ok(ArrayProgress::Done(()));
+        }
+        self.first_copy_is_pending(&image, &replica, &journal).await
+    }
+
+    fn first_copy_has_not_begun<T>(&self, image: &Image) -> ArrayProgress<T> {
+        let what = format!(
+            "the first copy of {} on {} (rbd-mirror has not begun it)",
+            image.name, self.target.array.name
+        );
+        pending(what, LATER)
     }
 
     async fn first_copy_is_pending(
         &self,
         image: &Image,
-        replica: Option<&Image>,
-    ) -> Result<ArrayProgress<String>, StorageError> {
-        let status = match replica {
-            Some(replica) => self.target.mirror_status(&replica.name).await?,
-            None => None,
-        };
-        if status.as_ref().is_some_and(|status| status.is_split()) {
-            return Err(self.both_primary(image));
+        replica: &Image,
+        journal: &Journal,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let what = format!(
+            "the first copy of {} on {}",
+            image.name, self.target.array.name
+        );
+        if let Some(copied) = journal.objects_copied_to(&replica.id)
+            && copied > 0
+        {
+            let (since, first) = self.target.memory.copy_seen_first(&replica.id, copied);
+            return Ok(ArrayProgress::Pending(Pending {
+                what,
+                percent: percent(copied, image.objects),
+                bytes_left: None,
+                time_left: time_left(since, copied.saturating_sub(first), copied, image.objects),
+                look_again: LATER,
+            }));
         }
-        let says = match status {
+        let says = match self.target.mirror_status(&replica.name).await? {
+            Some(status) if status.is_split() => return Err(self.both_primary(image)),
             Some(status) => format!("rbd-mirror says: {}", status.in_words()),
             None => "rbd-mirror has not begun it".to_owned(),
         };
-        let what = format!(
-            "the first copy of {} on {} ({says})",
-            image.name, self.target.array.name
-        );
-        Ok(pending(what, LATER))
+        Ok(pending(format!("{what} ({says})"), LATER))
     }
 
     /// Begins the mirroring of an image that is in none.
     async fn enable(
         &self,
+        notes: &[Notes<'_>; 2],
         volume: &CinderVolume,
         image: &Image,
-    ) -> Result<ArrayProgress<String>, StorageError> {
-        if let Some(parent) = &image.parent {
-            let spec = self.source.spec(&image.name);
-            let subject = format!("flatten {}", image.id);
-            let flattened = self
-                .source
-                .run_long(&subject, &["flatten", "--no-progress", &spec], SOON)
-                .await;
-            if let Some(Err(failure)) = flattened {
-                return Err(self.source.failed(failure));
-            }
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        if let Some(parent) = &image.parent
+            && !self.source.flatten(image).await?
+        {
             let what = format!(
                 "{} to hold all of its bytes itself: it is a clone of {}/{}, which is not mirrored ({} bytes at most are \
                  copied)",
@@ -155,31 +199,32 @@ impl Pair<'_> {
         let option = "rbd_journal_max_payload_bytes";
         run(&["config", "image", "set", &spec, option, ENTRY_BYTES]).await?;
         run(&["mirror", "image", "enable", &spec, "journal"]).await?;
-        let enabled = self.source.image(&image.name).await?;
-        if let Some(global_id) = enabled.as_ref().and_then(Image::global_id) {
-            self.note_volume(volume, global_id).await?;
+        if let Some(enabled) = self.source.image(&image.name).await?
+            && enabled.global_id().is_some()
+        {
+            self.note_volume(notes, volume, &enabled, None).await?;
         }
-        let what = format!(
-            "the first copy of {} on {}",
-            image.name, self.target.array.name
-        );
-        Ok(pending(what, SOON))
+        Ok(self.first_copy_has_not_begun(image))
     }
 
+    /// Notes on both sides which image is `volume`'s.
     async fn note_volume(
         &self,
+        notes: &[Notes<'_>; 2],
         volume: &CinderVolume,
-        global_id: &str,
+        image: &Image,
+        replica: Option<&Image>,
     ) -> Result<(), StorageError> {
-        let note = VolumeNote {
-            group: self.group.to_owned(),
-            global_id: global_id.to_owned(),
-            cinder_name: self.source.cinder_name(volume)?,
-            image: None,
-        };
-        for side in [self.source, self.target] {
-            if side.note_of(volume).await?.as_ref() != Some(&note) {
-                let key = volume_key(volume.id.as_str());
+        let key = volume_key(volume.id.as_str());
+        let sides = [(self.source, Some(image)), (self.target, replica)];
+        for ((side, image_there), notes) in sides.into_iter().zip(notes) {
+            let note = VolumeNote {
+                group: self.group.to_owned(),
+                global_id: image.serial().to_owned(),
+                cinder_name: self.source.cinder_name(volume)?,
+                image: image_there.map(|image| image.id.clone()),
+            };
+            if notes.get(&key)?.as_ref() != Some(&note) {
                 side.write_note(&key, &note).await?;
             }
         }
@@ -202,75 +247,42 @@ impl Pair<'_> {
         volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
         for volume in volumes {
-            let name = self.source.cinder_name(volume)?;
-            let note = match self.source.note_of(volume).await? {
-                Some(note) => Some(note),
-                None => self.target.note_of(volume).await?,
-            };
-            let note = match note {
-                Some(note) => note,
-                None => match self.source.find(volume).await? {
-                    Some(image) if image.global_id().is_some() => VolumeNote {
-                        group: self.group.to_owned(),
-                        global_id: image.serial().to_owned(),
-                        cinder_name: name.clone(),
-                        image: None,
-                    },
-                    _ => continue,
-                },
-            };
-            let note = VolumeNote {
-                cinder_name: name,
-                ..note
-            };
-            if let ArrayProgress::Pending(pending) =
-                self.unprotect_noted(volume.id.as_str(), note).await?
-            {
-                return Ok(ArrayProgress::Pending(pending));
-            }
+            self.unprotect_one(volume).await?;
         }
         Ok(ArrayProgress::Done(()))
     }
 
-    /// The order keeps both images: disabled first, a primary takes its replica with it, and a replica that is gone is
-    /// made anew.
-    async fn unprotect_noted(
-        &self,
-        volume: &str,
-        note: VolumeNote,
-    ) -> Result<ArrayProgress<()>, StorageError> {
-        let known = CinderVolume {
-            name_id: cinder_id(&note.cinder_name).map(VolumeId::from),
-            ..CinderVolume::known_by_id(VolumeId::from(volume))
+    async fn unprotect_one(&self, volume: &CinderVolume) -> Result<(), StorageError> {
+        let name = self.source.cinder_name(volume)?;
+        let key = volume_key(volume.id.as_str());
+        let (of_source, of_target) =
+            try_join(self.source.note_of(volume), self.target.note_of(volume)).await?;
+        let source = self.source.find(volume).await?;
+        let noted = [&of_source, &of_target].into_iter().flatten().next();
+        let global_id = match (noted, &source) {
+            (Some(note), _) => note.global_id.clone(),
+            (None, Some(image)) if image.global_id().is_some() => image.serial().to_owned(),
+            _ => return Ok(()),
         };
-        let source = self.source.find(&known).await?;
-        let target = self.target.image_by_global_id(&note.global_id).await?;
-        if let Some(image) = &source {
-            let noted = VolumeNote {
-                image: Some(image.id.clone()),
-                ..note.clone()
+        let target = match self.target.image_by_global_id(&global_id).await? {
+            Some(image) => Some(image),
+            None => match of_target.and_then(|note| note.image) {
+                Some(id) => self.target.image_by_id(&id).await?,
+                None => None,
+            },
+        };
+        let sides = [(self.source, &source), (self.target, &target)];
+        // Out of its mirror, an image is found by its own id alone.
+        for (side, image) in sides {
+            let note = VolumeNote {
+                group: self.group.to_owned(),
+                global_id: global_id.clone(),
+                cinder_name: name.clone(),
+                image: image.as_ref().map(|image| image.id.clone()),
             };
-            self.source.write_note(&volume_key(volume), &noted).await?;
+            side.write_note(&key, &note).await?;
         }
-        let mirrored = [(self.source, &source), (self.target, &target)];
-        let mut mirrored: Vec<(&Cluster, &Image)> = mirrored
-            .into_iter()
-            .filter_map(|(side, image)| Some((side, image.as_ref()?)))
-            .filter(|(_, image)| image.global_id() == Some(note.global_id.as_str()))
-            .collect();
-        mirrored.sort_by_key(|(_, image)| image.is_primary());
-        let both_primary = mirrored.iter().all(|(_, image)| image.is_primary());
-        for (side, image) in &mirrored {
-            let spec = side.spec(&image.name);
-            let mut arguments = vec!["mirror", "image", "disable"];
-            if !image.is_primary() || (both_primary && mirrored.len() == 2) {
-                arguments.push("--force");
-            }
-            arguments.push(&spec);
-            side.change(&arguments)
-                .await
-                .map_err(|failure| side.failed(failure))?;
-        }
+        self.end_mirror(&global_id, sides).await?;
         // Read again: what was a replica may have been held by rbd-mirror a moment longer.
         if let Some(image) = &source {
             let Some(image) = self.source.image_by_id(&image.id).await? else {
@@ -280,11 +292,9 @@ impl Pair<'_> {
                 ));
             };
             self.remove_our_snapshots(self.source, &image).await?;
-            if image.name != note.cinder_name {
-                self.source
-                    .rename(&image.name, &note.cinder_name)
-                    .await
-                    .map_err(|failure| self.source.failed(failure))?;
+            if image.name != name {
+                let renamed = self.source.rename(&image.name, &name).await;
+                renamed.map_err(|failure| self.source.failed(failure))?;
             }
         }
         if let Some(image) = &target
@@ -292,14 +302,67 @@ impl Pair<'_> {
         {
             self.remove_our_snapshots(self.target, &image).await?;
         }
-        for (rest, point) in self.target.notes_of::<PointNote>("point.").await? {
-            if point.global_id == note.global_id {
-                self.target.remove_note(&format!("point.{rest}")).await?;
+        for side in [self.target, self.source] {
+            self.remove_notes_of(side, &global_id, &key).await?;
+        }
+        self.target.remove_note(&key).await?;
+        self.source.remove_note(&key).await
+    }
+
+    /// The order keeps both images: disabled first, a primary takes its replica with it, and a replica that is gone is
+    /// made anew.
+    async fn end_mirror(
+        &self,
+        global_id: &str,
+        sides: [(&Cluster, &Option<Image>); 2],
+    ) -> Result<(), StorageError> {
+        let there = sides
+            .into_iter()
+            .filter_map(|(side, image)| Some((side, image.as_ref()?)));
+        let mut mirrored: Vec<(&Cluster, &Image)> = there
+            .filter(|(_, image)| image.global_id() == Some(global_id))
+            .collect();
+        mirrored.sort_by_key(|(_, image)| image.is_primary());
+        let both_primary =
+            mirrored.len() == 2 && mirrored.iter().all(|(_, image)| image.is_primary());
+        for (side, image) in &mirrored {
+            let spec = side.spec(&image.name);
+            let mut arguments = vec!["mirror", "image", "disable"];
+            if !image.is_primary() || both_primary {
+                arguments.push("--force");
+            }
+            arguments.push(&spec);
+            side.change(&arguments)
+                .await
+                .map_err(|failure| side.failed(failure))?;
+        }
+        Ok(())
+    }
+
+    /// What is noted of the mirror for other volumes too, as which its image was known before a move; `key` itself goes last.
+    async fn remove_notes_of(
+        &self,
+        side: &Cluster,
+        global_id: &str,
+        key: &str,
+    ) -> Result<(), StorageError> {
+        let notes = side.notes().await?;
+        let points = notes.of::<PointNote>("point.")?.into_iter();
+        let points = points.filter(|(_, note)| note.global_id == global_id);
+        let mut gone: Vec<String> = points.map(|(rest, _)| format!("point.{rest}")).collect();
+        let volumes = notes.of::<VolumeNote>("volume.")?.into_iter();
+        let volumes = volumes.filter(|(_, note)| note.global_id == global_id);
+        gone.extend(volumes.map(|(rest, _)| volume_key(&rest)));
+        gone.retain(|one| one != key);
+        for key in [promoted_key(global_id), resync_key(global_id)] {
+            if notes.has(&key) {
+                gone.push(key);
             }
         }
-        self.target.remove_note(&volume_key(volume)).await?;
-        self.source.remove_note(&volume_key(volume)).await?;
-        Ok(ArrayProgress::Done(()))
+        for key in gone {
+            side.remove_note(&key).await?;
+        }
+        Ok(())
     }
 
     /// With them Cinder could not delete the image.
@@ -316,5 +379,41 @@ impl Pair<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// How much of a copy is there; never all of it, for then it has ended.
+fn percent(copied: u64, objects: u64) -> Option<u8> {
+    let percent = u128::from(copied) * 100 / u128::from(objects.max(1));
+    u8::try_from(percent.min(99)).ok()
+}
+
+/// How long a copy takes yet if it goes on as it went: `gone_on` objects in `since`.
+fn time_left(since: Duration, gone_on: u64, copied: u64, objects: u64) -> Option<Duration> {
+    if gone_on == 0 {
+        return None;
+    }
+    let left = objects.saturating_sub(copied);
+    let millis = since.as_millis() * u128::from(left) / u128::from(gone_on);
+    Some(Duration::from_millis(u64::try_from(millis).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_copy_is_and_how_long_it_takes_yet() {
+        assert_eq!(percent(126, 375), Some(33));
+        assert_eq!(percent(375, 375), Some(99), "it has not ended");
+        assert_eq!(percent(1, 0), Some(99));
+        let minute = Duration::from_secs(60);
+        assert_eq!(
+            time_left(minute, 0, 126, 375),
+            None,
+            "seen for the first time"
+        );
+        assert_eq!(time_left(minute, 125, 250, 375), Some(minute));
+        assert_eq!(time_left(minute, 125, 400, 375), Some(Duration::ZERO));
     }
 }

@@ -6,7 +6,7 @@ use protector_core::{
 };
 
 use crate::{
-    catalogue::{ResyncNote, resync_key},
+    catalogue::{PromotedNote, ResyncNote, promoted_key, resync_key},
     cluster::{LATER, SOON, pending},
     image::{Image, Role},
     pair::Pair,
@@ -72,8 +72,12 @@ impl Pair<'_> {
         }
     }
 
-    /// Whether rbd-mirror says that the replica cannot follow the primary.
+    /// Whether the replica cannot follow the primary: as rbd-mirror says, or as is noted of a forced promotion.
     async fn has_gone_apart(&self, stale: &Image) -> Result<bool, StorageError> {
+        let note: Option<PromotedNote> = self.target.note(&promoted_key(stale.serial())).await?;
+        if note.is_some_and(|note| note.diverged && note.image == stale.id) {
+            return Ok(true);
+        }
         let status = self.target.mirror_status(&stale.name).await?;
         Ok(status.is_some_and(|status| status.is_split()))
     }

@@ -1,19 +1,25 @@
 //! What was written to an image since a recovery point.
 
+use std::time::Duration;
+
 use protector_core::{
     id::OperationId,
-    storage::{CinderVolume, StorageError, Written},
+    storage::{CinderVolume, StorageError, StorageErrorKind, Written},
 };
 
 use crate::{
     catalogue::{PromotedNote, promoted_key},
     cluster::Cluster,
-    image::{Extent, Image, Role},
-    point::{promoted_snapshot_of, snapshot_of},
+    image::{Image, Role},
+    point::snapshot_of,
 };
 
+/// How long a call waits for a count, which goes on behind it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What was written to what `operation` promoted of `volume`. After a planned promotion it goes along to the source;
-/// after a forced one it is counted from the moment of the promotion.
+/// after a forced one it is counted from the moment of the promotion,
+/// also if another operation has taken it over since.
 pub(crate) async fn to_promoted(
     target: &Cluster,
     volume: &CinderVolume,
@@ -27,12 +33,14 @@ pub(crate) async fn to_promoted(
         return Ok(Written::NoObject);
     };
     let note: Option<PromotedNote> = target.note(&promoted_key(global_id)).await?;
-    let Some(note) = note.filter(|note| note.operation == operation.as_str()) else {
+    let is_its =
+        |note: &PromotedNote| note.operation == operation.as_str() && note.image == image.id;
+    let Some(note) = note.filter(is_its) else {
         return Ok(Written::NoObject);
     };
-    match (image.role(), note.forced) {
-        (Role::Primary, true) => since(target, &image, &promoted_snapshot_of(operation)).await,
-        (Role::Primary, false) => Ok(Written::GoesAlong),
+    match (image.role(), note.since) {
+        (Role::Primary, Some(snapshot)) => since(target, &image, &snapshot).await,
+        (Role::Primary, None) => Ok(Written::GoesAlong),
         // Not promoted yet, or a replica again.
         _ => Ok(Written::NoObject),
     }
@@ -69,19 +77,17 @@ async fn since(on: &Cluster, image: &Image, snapshot: &str) -> Result<Written, S
             why: format!("snapshot {} does not say when it was made", snapshot.name),
         });
     };
-    let spec = on.spec(&image.name);
-    let arguments = [
-        "diff",
-        "--whole-object",
-        "--from-snap",
-        &snapshot.name,
-        &spec,
-    ];
-    let extents: Vec<Extent> = on
-        .ask(&arguments)
-        .await
-        .map_err(|failure| on.failed(failure))?;
-    match extents.iter().map(|extent| extent.length).sum() {
+    let bytes = match on.written_since(image, &snapshot.name, PATIENCE).await {
+        Some(counted) => counted.map_err(|failure| on.failed(failure))?,
+        None => {
+            let message = format!(
+                "what was written to image {} since {} is still being counted; ask again",
+                image.name, snapshot.name
+            );
+            return Err(on.error(StorageErrorKind::NotYet, message));
+        }
+    };
+    match bytes {
         0 => Ok(Written::Nothing),
         bytes => Ok(Written::Since { point, bytes }),
     }
