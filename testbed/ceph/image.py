@@ -3,6 +3,7 @@
 
 write IMAGE SEED MIB [AT_MIB]   write MIB of bytes that depend on SEED, from AT_MIB on
 hash IMAGE                      the SHA-256 of all of its bytes
+open IMAGE                      keep it open for writing and do nothing, with a line when that is so, until it is ended
 hold IMAGE                      keep it open and write, with a line for each write, until it is ended
 """
 
@@ -33,6 +34,10 @@ def main() -> int:
                 whole.update(image.read(at, min(4 * MIB, size - at)))
                 at += 4 * MIB
             print(whole.hexdigest())
+        elif command == "open":
+            print("open", flush=True)
+            while True:
+                time.sleep(60)
         else:
             number = 0
             while True:

@@ -42,6 +42,16 @@ async fn the_driver_on_real_clusters() {
         a_volume_made_of_an_image_is_protected
         both_sides_keep_what_is_unprotected
         a_forced_promotion_is_taken_back
+        a_test_keeps_its_point
+        what_was_made_anew_is_not_believed
+        an_end_of_protection_is_ended_later
+        a_successor_waits_for_a_forced_promotion
+        a_discard_waits_for_the_promotion
+        a_discard_without_the_source_is_not_forgotten
+        a_replica_that_was_never_promoted_stays
         a_lost_site_comes_back
+        a_move_goes_on_whoever_is_killed
+        what_an_engine_does
+        a_group_of_twenty
     }
 }

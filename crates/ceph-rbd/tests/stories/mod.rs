@@ -1,5 +1,11 @@
 //! What happens to a volume, from its protection to the end.
 
+mod interrupted;
+mod killed;
+
+pub use interrupted::*;
+pub use killed::*;
+
 use protector_ceph_rbd::{CephArray, CephRbdDriver};
 use protector_core::{
     id::RecoveryPointId,
@@ -369,23 +375,20 @@ pub async fn both_sides_keep_what_is_unprotected(clusters: &Clusters) {
             .unwrap();
         let relation = clusters.driver.relation(&one, &other).await.unwrap();
         assert_eq!(relation, Relation::Distinct);
-        // What is taken out of a group is taken out of its mirror.
+        // What is not named stays as it is, until it is taken out of its mirror.
         if !moves {
             replication = clusters.there();
             let (stays, leaves) = (clusters.volume("a"), clusters.volume("a"));
             let both = [stays.clone(), leaves.clone()];
             done(|| clusters.driver.protect(&replication, &both)).await;
             protect(clusters, &replication, &stays).await;
-            let one = clusters
-                .driver
-                .locate("ceph-a", &leaves)
-                .await
-                .unwrap()
-                .unwrap();
-            assert!(!one.serial.contains('-'), "no mirror's id: {one:?}");
-            clusters
-                .rbd("b", &format!("info volumes/{}", name(&leaves)))
-                .expect("the replica stays, by itself");
+            assert_eq!(
+                self::relation(clusters, &leaves).await,
+                Relation::LinkedDeletion
+            );
+            let left = std::slice::from_ref(&leaves);
+            done(|| clusters.driver.unprotect(&replication, left)).await;
+            assert_eq!(self::relation(clusters, &leaves).await, Relation::Distinct);
         }
     }
 }
@@ -588,4 +591,65 @@ pub async fn what_is_not_set_up_is_found(clusters: &Clusters) {
     let refused = refused.unwrap_err();
     assert_eq!(refused.kind, StorageErrorKind::Refused);
     assert!(refused.message.contains(missing.id.as_str()), "{refused}");
+}
+
+/// What one group costs in calls of Ceph's programs: see docs/arrays/ceph-rbd.md.
+#[allow(clippy::print_stdout, reason = "it is told to people")]
+pub async fn a_group_of_twenty(clusters: &Clusters) {
+    const VOLUMES: usize = 20;
+    let (replication, operation) = (clusters.there(), new_operation());
+    let volumes: Vec<CinderVolume> = (0..VOLUMES).map(|_| clusters.small_volume("a")).collect();
+    let driver = &clusters.driver;
+    let calls = |what: &str| {
+        let made = clusters.take_calls();
+        println!("    {what}: {made} calls for {VOLUMES} volumes");
+        made
+    };
+    calls("before");
+    once(|| driver.protect(&replication, &volumes))
+        .await
+        .unwrap();
+    calls("first protection");
+    once(|| driver.protect(&replication, &volumes))
+        .await
+        .unwrap();
+    calls("protected already");
+    let point = once(|| driver.replicate(&replication, &volumes, &operation))
+        .await
+        .unwrap();
+    calls("recovery point");
+    driver
+        .replicate(&replication, &volumes, &operation)
+        .await
+        .unwrap();
+    calls("recovery point, asked again");
+    driver
+        .recovery_points(&replication, &volumes)
+        .await
+        .unwrap();
+    calls("latest point");
+    for volume in &volumes {
+        let one = std::slice::from_ref(volume);
+        once(|| driver.fence(&replication, one, &operation))
+            .await
+            .unwrap();
+    }
+    calls("fence, one by one");
+    for volume in &volumes {
+        promote(clusters, &replication, &point.id, volume, &operation).await;
+    }
+    calls("promotion, one by one, each twice");
+    for volume in &volumes {
+        let _ = relation(clusters, volume).await;
+    }
+    calls("relation, three calls each");
+    driver
+        .forget(&replication, &volumes, &operation)
+        .await
+        .unwrap();
+    calls("forget");
+    once(|| driver.unprotect(&replication, &volumes))
+        .await
+        .unwrap();
+    calls("unprotect");
 }
