@@ -744,6 +744,7 @@ VIEWS = {
     "FloatingIP": "FloatingIpView",
     "RecoveryPoint": "PreviewedPoint",
     "KeptPoint": "KeptPointView",
+    "Capabilities": "CapabilitiesView",
     "Pause": "PausedAt",
     "Operation": "OperationView",
     "MemberVolume": "PreviewedVolume",

@@ -393,6 +393,25 @@ def test_a_dry_run_of_a_planned_failover(clouds, run):
     ]
 
 
+def test_a_dry_run_says_what_becomes_of_volumes_that_are_promoted_in_place(clouds, run):
+    can = {
+        "driver": "CephRbdDriver",
+        "promotion": "in_place",
+        "way_back": "delta",
+        "fences_source": True,
+        "linked_deletion": True,
+    }
+    planned(clouds, "failover", capabilities=can)
+    lines = run("dr", "failover", "prod-web-app", "--dry-run").out.splitlines()
+    assert lines[-3:-1] == [
+        "VMs on site-a are deleted once the group runs on the other site; its volumes stay on "
+        "their array, as replicas of what runs there, and Cinder lets go of them.",
+        "Arrays (CephRbdDriver): each replica becomes the volume itself, and the volume its "
+        "replica; the source takes no writes from then on; the way back sends what was written "
+        "since.",
+    ]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -20,6 +20,7 @@ def lines(preview: Preview, group: str) -> list[str]:
         "Steps:",
         *(f"  {one_line(step)}" for step in preview["steps"]),
         _about_source(preview),
+        *_about_arrays(preview),
         *warnings(preview),
     ]
 
@@ -135,4 +136,31 @@ def _about_source(preview: Preview) -> str:
         return f"VMs and volumes on {source} are left as they are."
     if preview["retain_source_volumes"]:
         return f"Volumes on {source} are retained; its VMs are deleted."
+    can = preview.get("capabilities")
+    if can is not None and can["linked_deletion"]:
+        return (
+            f"VMs on {source} are deleted once the group runs on the other site; its volumes stay "
+            "on their array, as replicas of what runs there, and Cinder lets go of them."
+        )
     return f"VMs and volumes on {source} are deleted once the group runs on the other site."
+
+
+_PROMOTION = {
+    "copy": "a copy of each replica becomes the volume",
+    "in_place": "each replica becomes the volume itself, and the volume its replica",
+}
+_WAY_BACK = {
+    "delta": "the way back sends what was written since",
+    "full": "the way back sends everything",
+}
+
+
+def _about_arrays(preview: Preview) -> list[str]:
+    can = preview.get("capabilities")
+    if can is None:
+        return []
+    told = [_PROMOTION.get(can["promotion"]), _WAY_BACK.get(can["way_back"])]
+    if can["fences_source"] and not is_unplanned(preview):
+        told.insert(1, "the source takes no writes from then on")
+    words = "; ".join(word for word in told if word)
+    return [one_line(f"Arrays ({can['driver']}): {words}.")]

@@ -220,9 +220,17 @@ class MemberPreview(_MemberPreview, total=False):
     attributes: MemberAttributes | None
 
 
-class Preview(TypedDict):
-    """What an operation would do; ``type`` is ``planned`` or ``unplanned`` for a failover."""
+class Capabilities(TypedDict):
+    """What replication between two arrays can do."""
 
+    driver: str
+    promotion: str
+    way_back: str
+    fences_source: bool
+    linked_deletion: bool
+
+
+class _Preview(TypedDict):
     operation_type: str
     type: str | None
     source_site: str
@@ -232,6 +240,15 @@ class Preview(TypedDict):
     steps: list[str]
     retain_source_volumes: bool
     warnings: list[str]
+
+
+class Preview(_Preview, total=False):
+    """What an operation would do; ``type`` is ``planned`` or ``unplanned`` for a failover.
+
+    ``capabilities`` is there from API version 1.3 on.
+    """
+
+    capabilities: Capabilities | None
 
 
 class SiteGroup(TypedDict):

@@ -6,7 +6,7 @@ use protector_core::comparison::{AttributeOutcome, ComparedAttribute};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{operation::OperationView, text::Timestamp};
+use crate::{operation::OperationView, policy::CapabilitiesView, text::Timestamp};
 
 /// Answer of an action: the operation that began, or, with `dry_run`, what would be done.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -42,6 +42,9 @@ pub struct PreviewView {
     pub retain_source_volumes: bool,
     /// What would probably not go as wanted.
     pub warnings: Vec<String>,
+    /// What the arrays can do in this direction. Version 1.3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<CapabilitiesView>,
 }
 
 /// A recovery point, as it is now.

@@ -36,7 +36,7 @@ impl Microversion {
         ),
         (
             Self::WITH_FIDELITY,
-            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups. `attributes` of the members that a dry run shows. `primary_array`, `secondary_array` and `capabilities` of policies. `GET …/recovery-points`, and `recovery_point` of unplanned failovers and tests.",
+            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups. `attributes` of the members that a dry run shows. `primary_array`, `secondary_array` and `capabilities` of policies; the latter also of dry runs. `GET …/recovery-points`, and `recovery_point` of unplanned failovers and tests.",
         ),
     ];
 

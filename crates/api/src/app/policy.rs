@@ -235,12 +235,16 @@ pub fn answer(
             rpo_minutes: policy.rpo_minutes,
             created_at: policy.created_at.into(),
             updated_at: policy.updated_at.into(),
-            capabilities: capabilities.ok().filter(|_| has_arrays).map(shown),
+            capabilities: capabilities
+                .ok()
+                .filter(|_| has_arrays)
+                .map(capabilities_shown),
         },
     }
 }
 
-fn shown(capabilities: Capabilities) -> CapabilitiesView {
+/// Capabilities as the API shows them.
+pub fn capabilities_shown(capabilities: Capabilities) -> CapabilitiesView {
     CapabilitiesView {
         driver: capabilities.driver,
         promotion: capabilities.promotion.as_str(),

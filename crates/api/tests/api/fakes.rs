@@ -960,7 +960,12 @@ impl GroupReplication for FakeArrays {
         replication: &Replication,
         _volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
-        if self.away.lock().unwrap().contains(&replication.target_array) {
+        if self
+            .away
+            .lock()
+            .unwrap()
+            .contains(&replication.target_array)
+        {
             return Err(StorageError::unavailable(
                 &replication.target_array,
                 "it does not answer",

@@ -1,4 +1,4 @@
-//! The recovery points of a group: listed, and gone to.
+//! The recovery points of a group: listed, and gone to. What its arrays can do, in a dry run.
 
 use axum::body::Body;
 use chrono::TimeDelta;
@@ -137,4 +137,19 @@ async fn what_is_asked_for_wrongly_is_refused_and_starts_nothing() {
     assert!(text.contains("is there from API version 1.3 on"), "{text}");
     let group = house.get(&group_path("web", ""), "member").await;
     assert_eq!(group.body["protection_group"]["status"], "active");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_the_arrays_can_do() {
+    let house = with_two_points().await;
+    let asked = json!({"failover": {"type": "planned", "dry_run": true}});
+    let shown = act(&house, asked.clone()).await.expect(200);
+    let can = &shown.body["preview"]["capabilities"];
+    assert_eq!(
+        (&can["driver"], &can["promotion"]),
+        (&json!("MockStorageDriver"), &json!("copy"))
+    );
+    let path = group_path("web", "/action");
+    let old = house.send(Method::POST, &path, "member", asked).await;
+    assert_eq!(old.expect(200).body["preview"].get("capabilities"), None);
 }

@@ -10,6 +10,7 @@ use protector_core::{
 };
 use protector_store::StoredGroup;
 use protector_wire::{
+    policy::CapabilitiesView,
     preview::{PreviewView, PreviewedAttributes, PreviewedMember, PreviewedPoint, PreviewedVolume},
     version::Microversion,
 };
@@ -18,6 +19,7 @@ use crate::{
     app::{
         App,
         comparison::{as_recorded, as_they_are},
+        policy::{capabilities_of, capabilities_shown},
         readiness::earlier,
         start::{
             planned::{Move, plan_move},
@@ -43,6 +45,7 @@ pub async fn preview_move(
     let plan = &planned.plan;
     let mut view = view(asked.kind, "planned", plan, &planned.steps);
     view.warnings.extend(planned.warnings);
+    view.capabilities = can(app, plan, spoken)?;
     if spoken >= Microversion::WITH_FIDELITY {
         let compared = as_they_are(app, group, plan).await;
         refuse_failing(plan, &compared)?;
@@ -51,6 +54,13 @@ pub async fn preview_move(
         refuse_unannounced(app, group, plan).await?;
     }
     Ok(view)
+}
+
+fn can(app: &App, plan: &Plan, spoken: Microversion) -> ApiResult<Option<CapabilitiesView>> {
+    if spoken < Microversion::WITH_CAPABILITIES {
+        return Ok(None);
+    }
+    capabilities_of(app, plan).map(|can| Some(capabilities_shown(can)))
 }
 
 /// `compared` has the lines of each member, in their order.
@@ -73,6 +83,7 @@ pub async fn preview_unplanned(
         supersedes,
     } = plan_unplanned(app, stored, asked).await?;
     let mut view = view(stored.group.kind_of_move(), "unplanned", &plan, &steps);
+    view.capabilities = can(app, &plan, spoken)?;
     if let Some(waiting) = supersedes {
         view.warnings.push(format!(
             "Operation {waiting} is under way here, needs the site that is lost, and is ended by this."
@@ -155,6 +166,7 @@ fn view(kind: OperationKind, how: &'static str, plan: &Plan, steps: &[StepRecord
                 )
             })
             .collect(),
+        capabilities: None,
     }
 }
 
