@@ -1,13 +1,13 @@
 //! What comes next in an operation: a pure function of its record, so that a restarted engine decides as the first did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     fault::Code,
     group::GroupStatus,
-    id::ServerId,
+    id::{ServerId, VolumeId},
     journal::Effect,
     operation::{Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
@@ -171,17 +171,24 @@ fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     else {
         return Next::Settle(OperationState::Failed);
     };
+    let open = OpenUndos::of(record);
     let in_the_way: BTreeSet<_> = may_still_have_a_copy(record)
         .into_iter()
-        .chain(whose_volumes_are_fenced(record))
+        .chain(open.servers_on_fenced_volumes())
         .collect();
     let has_its_turn = |step: &StepRecord| match &step.action {
         Step::RecreateServer { .. } => true,
         Step::StopServer { server } => !in_the_way.contains(server),
         // Nothing waits for a port, and it waits only for the copy that it may be in.
         Step::ReservePorts { server } | Step::CompletePorts { server } => {
-            !is_build_open(steps, server)
+            !open.builds.contains(server)
         }
+        // A volume waits for what was made of itself alone: another one that hangs keeps no server stopped but its own.
+        Step::ManageVolume { volume } => !open.is_build_of_its_server_open(volume),
+        Step::PromoteVolume { volume } | Step::CloneVolume { volume } => {
+            !open.imports.contains(volume)
+        }
+        Step::FenceVolume { volume } => !open.promotions.contains(volume),
         _ => step.phase == phase,
     };
     Next::Undo(
@@ -200,11 +207,53 @@ fn makes_ports(step: &StepRecord) -> bool {
     )
 }
 
-fn is_build_open(steps: &[StepRecord], server: &ServerId) -> bool {
-    steps.iter().any(|step| {
-        must_be_undone(step)
-            && matches!(&step.action, Step::RecreateServer { server: built } if built == server)
-    })
+/// What is still to be taken back, by what it was made of: [`stands_on`](crate::runbook::stands_on) in one pass over the lines,
+/// of which an operation may have thousands.
+struct OpenUndos<'a> {
+    builds: BTreeSet<&'a ServerId>,
+    imports: BTreeSet<&'a VolumeId>,
+    promotions: BTreeSet<&'a VolumeId>,
+    fences: BTreeSet<&'a VolumeId>,
+    /// The server of each volume of the plan.
+    servers: BTreeMap<&'a VolumeId, &'a ServerId>,
+}
+
+impl<'a> OpenUndos<'a> {
+    fn of(record: &'a OperationRecord) -> Self {
+        let volumes = record.operation.plan.volumes();
+        let mut open = Self {
+            builds: BTreeSet::new(),
+            imports: BTreeSet::new(),
+            promotions: BTreeSet::new(),
+            fences: BTreeSet::new(),
+            servers: volumes
+                .map(|(member, volume)| (&volume.id, &member.server_id))
+                .collect(),
+        };
+        for step in record.steps.iter().filter(|step| must_be_undone(step)) {
+            match &step.action {
+                Step::RecreateServer { server } => open.builds.insert(server),
+                Step::ManageVolume { volume } => open.imports.insert(volume),
+                Step::PromoteVolume { volume } | Step::CloneVolume { volume } => {
+                    open.promotions.insert(volume)
+                }
+                Step::FenceVolume { volume } => open.fences.insert(volume),
+                _ => continue,
+            };
+        }
+        open
+    }
+
+    fn is_build_of_its_server_open(&self, volume: &VolumeId) -> bool {
+        let server = self.servers.get(volume);
+        server.is_some_and(|server| self.builds.contains(server))
+    }
+
+    /// The servers of which a volume takes no writes until its fence is undone: a guest that is started on it fails.
+    fn servers_on_fenced_volumes(&self) -> impl Iterator<Item = &'a ServerId> {
+        let fences = self.fences.iter();
+        fences.filter_map(|volume| self.servers.get(volume).copied())
+    }
 }
 
 /// The servers that have to wait for their start, as [`stands_on`](crate::runbook::stands_on) says. All others are started at
@@ -239,18 +288,6 @@ fn may_still_have_a_copy(record: &OperationRecord) -> BTreeSet<&ServerId> {
         }
     }
     in_the_way
-}
-
-/// The servers of which a volume takes no writes until its fence is undone: a guest that is started on it fails.
-fn whose_volumes_are_fenced(record: &OperationRecord) -> impl Iterator<Item = &ServerId> {
-    let fences = record.steps.iter().filter(|step| must_be_undone(step));
-    fences.filter_map(|step| match &step.action {
-        Step::FenceVolume { volume } => {
-            let (member, _) = record.operation.plan.volume(volume.as_str())?;
-            Some(&member.server_id)
-        }
-        _ => None,
-    })
 }
 
 fn explain(step: &StepRecord) -> String {

@@ -29,6 +29,7 @@ use protector_core::{
         waited::served_while_it_waited,
     },
     schedule::{self, Next, NotAbortable},
+    storage::PromotionKind,
 };
 
 fn noon() -> DateTime<Utc> {
@@ -85,7 +86,7 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
     let arrays = ArrayPair {
         primary: "array-a".into(),
         secondary: "array-b".into(),
-        promotion: protector_core::storage::PromotionKind::Copy,
+        promotion: PromotionKind::Copy,
     };
     let group = group();
     let mappings = group.mappings.clone();
@@ -93,7 +94,18 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
 }
 
 fn record(members: Vec<Member>) -> OperationRecord {
-    let plan = plan_of(members).unwrap();
+    record_of(plan_of(members).unwrap())
+}
+
+/// The same between arrays that promote in place.
+fn record_in_place(members: Vec<Member>) -> OperationRecord {
+    record_of(Plan {
+        promotion: PromotionKind::InPlace,
+        ..plan_of(members).unwrap()
+    })
+}
+
+fn record_of(plan: Plan) -> OperationRecord {
     let steps = planned_move(&plan).into_steps().unwrap();
     OperationRecord {
         operation: Operation {
@@ -295,6 +307,42 @@ fn a_server_whose_build_nobody_answered_is_started_when_its_volumes_are_free() {
         StepState::Undone,
     );
     assert!(next_keys(&record).contains(&start));
+}
+
+/// Of the first member one volume hangs on the array; nothing of the second one is made on it.
+#[test]
+fn a_volume_that_hangs_holds_back_no_server_but_its_own() {
+    let mut record = record_in_place(example());
+    end_all_before(&mut record, "recreate_vms");
+    record.operation.state = OperationState::Unwinding;
+    let hangs = "vol-data-ws1";
+    end(
+        &mut record,
+        &format!("manage_volumes:{hangs}"),
+        StepState::Undoing,
+    );
+    for below in ["manage_volumes", "promote_volumes", "fence_volumes"] {
+        let keys = next_keys(&record);
+        for volume in ["vol-boot-ws1", "vol-boot-ws2", "vol-data-ws2"] {
+            let key = format!("{below}:{volume}");
+            assert!(keys.contains(&key), "{key} is not among {keys:?}");
+            end(&mut record, &key, StepState::Undone);
+        }
+        let waits = |phase: &str| !keys.contains(&format!("{phase}:{hangs}"));
+        assert!(
+            waits("promote_volumes") && waits("fence_volumes"),
+            "{keys:?}"
+        );
+    }
+    let keys = next_keys(&record);
+    assert!(
+        keys.contains(&"stop_source_vms:web-server-2".to_owned()),
+        "{keys:?}"
+    );
+    assert!(
+        !keys.contains(&"stop_source_vms:web-server-1".to_owned()),
+        "{keys:?}"
+    );
 }
 
 /// `key` finds that the other site has moved the group.

@@ -71,6 +71,8 @@ pub enum Trouble {
     SourceDeletesNothing,
     /// The target deletes no server and lets go of no volume.
     TargetUndoesNothing,
+    /// The target's Cinder says that it is too busy to let go of the first member's first volume.
+    FirstImportStays,
 }
 
 /// What is not as usual, and no fault of a cloud.
@@ -155,6 +157,11 @@ impl Scenario {
     /// source stopped. Then that is mended.
     pub const UNDO_FAILS: Self = Self {
         troubles: &[Trouble::BuildsFail, Trouble::TargetUndoesNothing],
+        ..Self::BUILDS_FAIL
+    };
+    /// The target builds nothing and does not let go of one volume of the first member, which alone is not taken back.
+    pub const ONE_UNDO_FAILS: Self = Self {
+        troubles: &[Trouble::BuildsFail, Trouble::FirstImportStays],
         ..Self::BUILDS_FAIL
     };
     /// The target cannot build the last server and lets nothing be taken back: the counterparts of the others go on running

@@ -49,6 +49,7 @@ pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             Trouble::LastImportsFail => (target, last_imports_fail(options, source)),
             Trouble::SourceDeletesNothing => (source, nothing_is_deleted()),
             Trouble::TargetUndoesNothing => (target, nothing_is_undone()),
+            Trouble::FirstImportStays => (target, vec![first_import_stays(source)]),
         };
         for rule in rules {
             lock(cloud).add_fault(rule);
@@ -79,6 +80,20 @@ fn nothing_is_undone() -> Vec<FaultRule> {
         forbids(SimulatedService::Compute, "DELETE", "*/servers/*"),
         forbids(SimulatedService::Volume, "POST", "*/volumes/*/action"),
     ]
+}
+
+fn first_import_stays(source: &SharedCloud) -> FaultRule {
+    let mut rule = rule(FaultEffect::Call(CallEffect::Status {
+        status: 503,
+        body: None,
+        headers: BTreeMap::new(),
+    }));
+    rule.matches.method = Some("POST".to_owned());
+    rule.matches.path = Some("*/volumes/*/action".to_owned());
+    let first = lock(source).servers().first().cloned();
+    let name = first.and_then(|first| names_of_volumes(source, &first).into_iter().next());
+    rule.matches.resource = name;
+    rule
 }
 
 fn last_imports_fail(options: &WorldOptions, source: &SharedCloud) -> Vec<FaultRule> {

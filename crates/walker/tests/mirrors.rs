@@ -8,13 +8,18 @@
     reason = "tests may panic, and say what they did"
 )]
 
+use chrono::TimeDelta;
 use protector_core::{
-    operation::{OperationRecord, OperationState},
+    operation::{OperationRecord, OperationState, StepState},
+    runbook::Step,
     storage::PromotionKind,
 };
 use protector_walker::{
     Scenario, Schedule, Story, Subject, WalkOutcome, World, WorldOptions, check, walk,
 };
+
+/// Long before what hangs runs out of its time.
+const SOON: TimeDelta = TimeDelta::minutes(2);
 
 async fn calm(scenario: Scenario) -> WalkOutcome {
     let options = WorldOptions::mirrored(scenario, 2);
@@ -60,6 +65,44 @@ async fn a_move_swaps_the_sides_of_each_mirror() {
 async fn a_move_that_is_taken_back_leaves_each_mirror_as_it_was() {
     let outcome = calm(Scenario::BUILDS_FAIL).await;
     assert_eq!(outcome.record.operation.state, OperationState::Failed);
+}
+
+/// I8: what one volume waits for, until its time is up, is waited for by no server but its own.
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_cannot_be_let_go_of_keeps_no_server_stopped_but_its_own() {
+    let outcome = calm(Scenario::ONE_UNDO_FAILS).await;
+    let steps = &outcome.record.steps;
+    let turned = steps
+        .iter()
+        .filter_map(|step| step.progress.undo_started_at);
+    let turned = turned.min().unwrap();
+    let members = &outcome.record.operation.plan.members;
+    let start = |member: usize| {
+        let server = members[member].server_id.clone();
+        let stop = Step::StopServer { server };
+        &steps
+            .iter()
+            .find(|step| step.action == stop)
+            .unwrap()
+            .progress
+    };
+    assert_eq!(start(0).state, StepState::UndoFailed, "{:?}", start(0));
+    let why = start(0).error.as_deref().unwrap();
+    assert!(why.contains("may take no writes yet"), "{why}");
+    assert_eq!(start(1).state, StepState::Undone, "{:?}", start(1));
+    let after = start(1).finished_at.unwrap() - turned;
+    assert!(after < SOON, "it was started {after} after the failure");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_move_with_a_volume_that_cannot_be_let_go_of() {
+    let options = WorldOptions {
+        data_volumes: 0,
+        ..WorldOptions::mirrored(Scenario::ONE_UNDO_FAILS, 2)
+    };
+    let report = walk(&options, Subject::Cleanup { at_once: 1 }).await;
+    println!("{} schedules", report.schedules);
+    assert_eq!(report.violations, vec![]);
 }
 
 #[tokio::test(start_paused = true)]
