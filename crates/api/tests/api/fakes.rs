@@ -37,8 +37,9 @@ use protector_core::{
     site::{Site, SiteScope},
     storage::{
         ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, Consistency,
-        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind, PromotionMode,
-        RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack, Written,
+        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind,
+        PromotionMode, RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack,
+        Written,
     },
 };
 use protector_openstack::message_signer::UnsignedMessage;
@@ -867,6 +868,8 @@ pub struct FakeArrays {
     pub away: Mutex<BTreeSet<String>>,
     /// Volumes that the first array has lost.
     pub lost: Mutex<BTreeSet<String>>,
+    /// What becomes of a replica that is promoted.
+    pub promotion: Mutex<PromotionKind>,
 }
 
 fn refused(array: &str) -> StorageError {
@@ -914,7 +917,7 @@ impl GroupReplication for FakeArrays {
     fn capabilities(&self, _replication: &Replication) -> Result<Capabilities, StorageError> {
         Ok(Capabilities {
             driver: "MockStorageDriver".to_owned(),
-            promotion: PromotionKind::Copy,
+            promotion: *self.promotion.lock().unwrap(),
             consistency: Consistency::GroupWhenQuiet,
             recovery_points: *self.kept.lock().unwrap(),
             way_back: WayBack::Full,

@@ -13,6 +13,7 @@ use protector_core::{
     operation::{MapKind, OperationState, StepProgress, StepState},
     orphan::CloudResource,
     runbook::{Step, resource::ResourceKind},
+    storage::PromotionKind,
 };
 use protector_store::Lock;
 use serde_json::{Value, json};
@@ -260,6 +261,52 @@ async fn unrecovered(status: &str) -> House {
     .await;
     shows(&house, "site-b", vec![server(WEB, status)]);
     house
+}
+
+/// What the arrays have of it on site-b is not a replica of what runs on site-a until a cleanup has made it one: nothing that
+/// rests on that may start.
+#[tokio::test]
+async fn nothing_rests_on_what_a_lost_site_has_before_that_is_a_replica_again() {
+    let house = failed_over().await;
+    *house.outside.arrays.promotion.lock().unwrap() = PromotionKind::InPlace;
+    let started = act(&house, lost("failover", false)).await.expect(202).body;
+    let id = started["operation"]["id"].as_str().unwrap().to_owned();
+    let left = |action: &Step| match action {
+        Step::LeaveReplica { .. } => Some(StepProgress {
+            state: StepState::Failed,
+            ..StepProgress::default()
+        }),
+        _ => None,
+    };
+    end_as(
+        &house,
+        OperationState::Completed,
+        left,
+        |group_id, members| Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members,
+        },
+    )
+    .await;
+    let there = json!({"failover": {"network_mapping": {NET_A: NET_A}}});
+    let test = json!({"test_failover": {"network_mapping": {NET_A: NET_A}}});
+    for action in [&there, &test] {
+        let refused = act(&house, action.clone()).await.expect(409);
+        let said = refused.message();
+        assert!(
+            said.contains("of 1 of its volumes is not a replica"),
+            "{said}"
+        );
+        let command = format!("'openstack dr operation cleanup {id}' first");
+        assert!(said.contains(&command), "{said}");
+        assert!(said.contains("site retire site-a --give-up web"), "{said}");
+    }
+    cleanup(&house, &id.as_str().into(), "member")
+        .await
+        .expect(202);
+    settle(&house, &[]).await;
+    act(&house, there).await.expect(202);
 }
 
 /// A group that is back on site-a but for its only member, for which the failover has built what is no good.

@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::{
-    id::ServerId,
+    id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
     operation::OperationRecord,
     plan::Plan,
@@ -128,6 +128,19 @@ pub fn servers_left(failover: &OperationRecord) -> impl Iterator<Item = &ServerI
         .filter(is_left)
         .filter_map(|step| match &step.action {
             Step::LeaveSourceServer { server } => Some(server),
+            _ => None,
+        })
+}
+
+/// The volumes of which `failover` left something on its source that no cleanup has made the replica of its copy since: until then
+/// nothing of what the copies write comes there.
+pub fn replicas_left(failover: &OperationRecord) -> impl Iterator<Item = &VolumeId> {
+    failover
+        .steps
+        .iter()
+        .filter(is_left)
+        .filter_map(|step| match &step.action {
+            Step::LeaveReplica { volume } => Some(volume),
             _ => None,
         })
 }

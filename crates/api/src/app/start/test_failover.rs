@@ -22,6 +22,7 @@ use crate::{
         refusal::Refusal,
         start::{
             admission,
+            left_behind::refuse_stale_replicas,
             new_operation::{
                 Asker, insert, nobody_began, queued, refuse_while_cleaned, try_insert, why_not,
             },
@@ -117,6 +118,7 @@ pub async fn start_test_failover(
         .map_err(|refusal| admission::refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind))
         .to_recovery_point(request.recovery_point.clone().map(RecoveryPointId::new));
+    refuse_stale_replicas(app, group, &plan).await?;
     // A test clones a point, and any of them can be cloned.
     wants_an_older(
         app,

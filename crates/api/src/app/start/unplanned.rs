@@ -22,6 +22,7 @@ use crate::{
                 Interrupted, interrupted, refuse_beside_copies, refuse_status_of_unplanned,
                 to_take_over,
             },
+            left_behind::refuse_stale_replicas_here,
             new_operation::{Asker, Run, busy, start},
             recovery_point::{as_at_its_point, wants_an_older},
         },
@@ -184,6 +185,7 @@ pub(crate) async fn plan_to_take_over(
     let field = format!("{}.recovery_point", request.action.as_str());
     let kept = capabilities_of(app, &plan)?.recovery_points;
     let is_older = wants_an_older(app, &plan, &field, kept).await?;
+    refuse_stale_replicas_here(app, group, &plan).await?;
     let plan = match these {
         None => {
             // What was interrupted has copies of what came last.
