@@ -45,6 +45,7 @@ TEST = "guard::test_copy::tests::"
 COPY = "guard::counterpart_server::tests::"
 REST = "guard::source_at_rest::tests::"
 FLOATING = "guard::floating_ip::tests::"
+FENCED = "guard::fenced::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
 TABLE: dict[str, list[str]] = {
@@ -70,6 +71,15 @@ TABLE: dict[str, list[str]] = {
         COPY + "an_import_that_somebody_relies_on_stays",
     ],
     "import_must_stay": [COPY + "an_import_that_somebody_relies_on_stays"],
+    "must_stay_fenced": [FENCED + "a_volume_whose_other_side_may_be_written_to_stays_fenced"],
+    "group_has_gone_on": [FENCED + "a_volume_whose_other_side_may_be_written_to_stays_fenced"],
+    "is_promoted_there": [FENCED + "a_volume_whose_other_side_may_be_written_to_stays_fenced"],
+    "is_imported_there": [FENCED + "a_volume_whose_other_side_may_be_written_to_stays_fenced"],
+    "must_not_be_fenced": [FENCED + "what_may_be_all_there_is_of_a_volume_is_not_fenced"],
+    "does_not_run_on_the_target": [FENCED + "what_may_be_all_there_is_of_a_volume_is_not_fenced"],
+    "nothing_is_promoted_there": [FENCED + "what_may_be_all_there_is_of_a_volume_is_not_fenced"],
+    "group_has_left": ["guard::resync::tests::what_the_group_runs_on_by_now_is_not_thrown_away"],
+    "twin_is_not_promoted": ["guard::resync::tests::what_was_not_promoted_elsewhere_is_not_thrown_away"],
     "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
     "goes_on_again": [REST + "a_start_counts_whatever_was_asked_for_on_top_of_it"],
     "source_must_rest": [REST + "a_server_that_runs_takes_everything_back"],

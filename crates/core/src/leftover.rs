@@ -289,6 +289,7 @@ fn resource_id(parent: &OperationRecord, step: &StepRecord) -> Option<String> {
         | Step::CheckTargetAlone
         | Step::CheckAtRest { .. }
         | Step::StopServer { .. }
+        | Step::ProtectGroup
         | Step::ReplicateGroup
         | Step::FenceVolume { .. }
         | Step::ReleaseFloatingIp { .. }
@@ -318,6 +319,7 @@ fn resource_id(parent: &OperationRecord, step: &StepRecord) -> Option<String> {
         | Step::DeleteTestServer { .. }
         | Step::DeleteTestVolume { .. }
         | Step::StartSourceServer { .. }
+        | Step::UnfenceVolume { .. }
         | Step::ConfirmStarted
         | Step::AdoptVolume { .. }
         | Step::AdoptServer { .. }

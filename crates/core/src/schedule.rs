@@ -314,6 +314,8 @@ struct Front<'a> {
     open: u32,
     /// The same without attempts.
     open_but_attempts: u32,
+    /// The same without notices.
+    open_but_notices: u32,
     /// The first line that failed before the point of no return was behind it.
     failed_undoable: Option<&'a StepRecord>,
     /// Whether one failed after it.
@@ -325,6 +327,7 @@ impl<'a> Front<'a> {
         let mut front = Self {
             open: u32::MAX,
             open_but_attempts: u32::MAX,
+            open_but_notices: u32::MAX,
             failed_undoable: None,
             failed_forward: false,
         };
@@ -340,6 +343,9 @@ impl<'a> Front<'a> {
             if step.verb != Verb::Attempt {
                 self.open_but_attempts = self.open_but_attempts.min(step.phase);
             }
+            if step.verb != Verb::Notice {
+                self.open_but_notices = self.open_but_notices.min(step.phase);
+            }
         }
         if step.progress.state == StepState::Failed {
             match step.verb {
@@ -353,10 +359,11 @@ impl<'a> Front<'a> {
     }
 
     /// Whether every phase before the line's own has ended. Attempts do not hold each other up: a volume's deletion
-    /// begins when its own server's has ended, not when all servers' have.
+    /// begins when its own server's has ended, not when all servers' have. Nor do notices that name what they wait for.
     fn has_reached(&self, step: &StepRecord) -> bool {
         match step.verb {
             Verb::Attempt => self.open_but_attempts >= step.phase,
+            Verb::Notice if !step.after.is_empty() => self.open_but_notices >= step.phase,
             Verb::Undoable | Verb::Member | Verb::Switch | Verb::Forward | Verb::Notice => {
                 self.open >= step.phase
             }

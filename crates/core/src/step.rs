@@ -79,6 +79,9 @@ pub enum Step {
         /// The server on the source.
         server: ServerId,
     },
+    /// See that the arrays replicate the group's volumes, and that the target has a first full copy of each. It comes before
+    /// anything is stopped: that copy may take days.
+    ProtectGroup,
     /// Replicate the group's volumes one last time and remember the recovery point.
     ReplicateGroup,
     /// Keep everybody from writing to a volume of the source whose replica is to be promoted in place.
@@ -232,6 +235,11 @@ pub enum Step {
     StartSourceServer {
         /// The server on the source.
         server: ServerId,
+    },
+    /// Let the source write again to a volume that a move has fenced whose other site is lost.
+    UnfenceVolume {
+        /// The volume on the source.
+        volume: VolumeId,
     },
     /// See that each such server is started.
     ConfirmStarted,

@@ -6,7 +6,7 @@
     reason = "tests may panic"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use protector_core::{
@@ -24,8 +24,8 @@ use protector_core::{
     priority::Priority,
     recovery_plan::{MemberRecovery, Pause},
     runbook::{
-        BookError, NewStep, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
-        failover::planned_move, unplanned_failover::unplanned_failover,
+        self, BookError, NewStep, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
+        failover::planned_move, fence::fence, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
     schedule::{self, Next, NotAbortable},
@@ -343,6 +343,70 @@ fn a_volume_that_hangs_holds_back_no_server_but_its_own() {
         !keys.contains(&"stop_source_vms:web-server-1".to_owned()),
         "{keys:?}"
     );
+}
+
+/// Volumes were fenced of the second member too, which was off before the move.
+#[test]
+fn an_abort_starts_each_server_as_soon_as_its_own_volumes_are_free() {
+    let mut record = record_in_place(example());
+    let stopped = BTreeSet::from([record.operation.plan.members[0].server_id.clone()]);
+    record.operation.kind = OperationKind::Abort;
+    record.steps = runbook::abort::abort(&record.operation.plan, &stopped)
+        .into_steps()
+        .unwrap();
+    let free = |volume: &str| format!("unfence_volumes:{volume}");
+    let all = [
+        "vol-boot-ws1",
+        "vol-data-ws1",
+        "vol-boot-ws2",
+        "vol-data-ws2",
+    ]
+    .map(free);
+    assert_eq!(next_keys(&record), all);
+    end(&mut record, &all[0], StepState::Done);
+    assert_eq!(
+        next_keys(&record),
+        all[1..],
+        "its other volume takes no writes yet"
+    );
+    end(&mut record, &all[1], StepState::Done);
+    let start = "start_source_vms:web-server-1".to_owned();
+    assert_eq!(
+        next_keys(&record),
+        [&all[2], &all[3], &start].map(String::clone)
+    );
+    end(&mut record, &start, StepState::Done);
+    assert_eq!(
+        next_keys(&record),
+        all[2..],
+        "the confirmation waits for all"
+    );
+}
+
+/// The servers of what is closed are stopped first; those beside the group wait for no array.
+#[test]
+fn a_fence_closes_each_volume_once_its_own_server_is_stopped() {
+    let mut record = record_in_place(example());
+    record.operation.kind = OperationKind::Fence;
+    record.operation.plan.left_on_target = vec!["copy".into()];
+    let plan = &record.operation.plan;
+    let planned = fence(plan, Planning::Planned).into_steps().unwrap();
+    let closes = |step: &StepRecord| matches!(step.action, Step::FenceVolume { .. });
+    assert!(
+        !planned.iter().any(closes),
+        "a planned move has closed them"
+    );
+    record.steps = fence(plan, Planning::Unplanned).into_steps().unwrap();
+    let stops = ["web-server-1", "web-server-2"].map(|name| format!("fence_source_vm:{name}"));
+    assert_eq!(next_keys(&record), stops);
+    end(&mut record, &stops[0], StepState::Done);
+    let closed = ["vol-boot-ws1", "vol-data-ws1"].map(|name| format!("fence_source_volume:{name}"));
+    assert_eq!(
+        next_keys(&record),
+        [&stops[1], &closed[0], &closed[1]].map(String::clone)
+    );
+    end(&mut record, &stops[1], StepState::Done);
+    assert!(next_keys(&record).contains(&"fence_target_vm:copy".to_owned()));
 }
 
 /// `key` finds that the other site has moved the group.
@@ -716,6 +780,7 @@ fn stored_steps_keep_their_form() {
         [
             r#"{"action":"check_server","server":"server-1"}"#,
             r#"{"action":"check_target"}"#,
+            r#"{"action":"protect_group"}"#,
             r#"{"action":"stop_server","server":"server-1"}"#,
             r#"{"action":"replicate_group"}"#,
             r#"{"action":"promote_volume","volume":"id-1-0"}"#,

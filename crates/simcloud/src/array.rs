@@ -56,7 +56,11 @@ pub struct SimArrays {
     lost: AtomicBool,
     cut_off: Mutex<Option<String>>,
     replication_takes: Mutex<Duration>,
+    has_open: Mutex<Option<HasOpen>>,
 }
+
+/// Whether somebody has an object of an array open, by the names of both.
+type HasOpen = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 impl SimArrays {
     /// Arrays by the name that policies use (`mock://array-a`), each over one cloud's volume objects.
@@ -80,7 +84,22 @@ impl SimArrays {
             lost: AtomicBool::new(false),
             cut_off: Mutex::default(),
             replication_takes: Mutex::default(),
+            has_open: Mutex::default(),
         }
+    }
+
+    /// Sets who tells whether somebody has an object of an array open, by the names of both. An array that mirrors does not
+    /// take it away under anybody.
+    pub fn set_has_open(&self, has_open: impl Fn(&str, &str) -> bool + Send + Sync + 'static) {
+        let mut own = self.has_open.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = Some(Box::new(has_open));
+    }
+
+    pub(crate) fn is_open(&self, array: &str, name: &str) -> bool {
+        let has_open = self.has_open.lock().unwrap_or_else(PoisonError::into_inner);
+        has_open
+            .as_ref()
+            .is_some_and(|is_open| is_open(array, name))
     }
 
     /// Sets whether promotions are refused.
@@ -104,6 +123,15 @@ impl SimArrays {
             .replication_takes
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
+    /// Sets how long the first full copy of a volume takes that is mirrored from now on.
+    pub fn set_first_copy_takes(&self, time: Duration) {
+        self.mirrors().first_copy_takes = time;
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// Drops all recovery points, as an array does that keeps them for a time. What was promoted from them stays.
@@ -373,6 +401,17 @@ impl GroupReplication for SimArrays {
             .rev()
             .map(|point| point.point.clone())
             .collect())
+    }
+
+    async fn first_copies(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        match self.kind {
+            PromotionKind::Copy => Ok(ArrayProgress::Done(())),
+            PromotionKind::InPlace => self.first_copies_of_mirrors(replication, volumes),
+        }
     }
 
     async fn forget(

@@ -4,13 +4,13 @@
 //! What a mirror brings over is brought when an array is asked for something: at that moment the daemons of both sides have
 //! caught up, and between two calls they lag.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
-        ArrayProgress, BackendObject, CinderVolume, PromotedVolume, PromotionKind, PromotionMode,
-        Relation, Replication, StorageError, StorageErrorKind, Written,
+        ArrayProgress, BackendObject, CinderVolume, Pending, PromotedVolume, PromotionKind,
+        PromotionMode, Relation, Replication, StorageError, StorageErrorKind, Written,
     },
 };
 
@@ -19,6 +19,9 @@ use crate::{
     backend::{MemVolume, Mirror},
     mirror_catalogue::InPlace,
 };
+
+/// When a driver asks to be called again while the first copy is under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The objects of one array.
 type Objects = BTreeMap<String, MemVolume>;
@@ -97,6 +100,10 @@ impl SimArrays {
             let (name, object) = self.source_of(replication, volume)?;
             let mut mirrors = self.mirrors();
             match object.mirror {
+                Some(mirror) if mirror.has_diverged => {
+                    let both = format!("{name} was written to on both sides");
+                    return Err(StorageError::new(StorageErrorKind::SplitBrain, array, both));
+                }
                 Some(mirror) if mirror.is_primary => {
                     mirrors.volumes.insert(volume.id.clone(), mirror.id);
                 }
@@ -105,6 +112,7 @@ impl SimArrays {
                     mirrors.made += 1;
                     let id = format!("mirror-{}", mirrors.made);
                     mirrors.volumes.insert(volume.id.clone(), id.clone());
+                    mirrors.begun.insert(id.clone(), self.now());
                     drop(mirrors);
                     self.change(array, &name, |object| {
                         object.mirror = Some(Mirror {
@@ -129,7 +137,46 @@ impl SimArrays {
                 None => return Err(refused(array, format!("{name} finds its name taken there"))),
             }
         }
-        Ok(ArrayProgress::Done(()))
+        self.first_copies_of_mirrors(replication, volumes)
+    }
+
+    /// That of the volume that has the longest way to go.
+    pub(crate) fn first_copies_of_mirrors(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let mut slowest: Option<Pending> = None;
+        for volume in volumes {
+            let (name, object) = self.source_of(replication, volume)?;
+            let mirrors = self.mirrors();
+            let begun = object.mirror.as_ref().map(|mirror| {
+                // One that the arrays were made with has had its copy.
+                let begun = mirrors.begun.get(&mirror.id);
+                begun.map_or(mirrors.first_copy_takes, |begun| {
+                    (self.now() - *begun).to_std().unwrap_or_default()
+                })
+            });
+            let takes = mirrors.first_copy_takes;
+            let begun = begun.unwrap_or_default();
+            if begun >= takes {
+                continue;
+            }
+            let percent = begun.as_secs() * 100 / takes.as_secs().max(1);
+            let percent = u8::try_from(percent).unwrap_or(100);
+            if slowest
+                .as_ref()
+                .is_none_or(|slowest| slowest.percent > Some(percent))
+            {
+                slowest = Some(Pending {
+                    what: format!("the first copy of {name} on {}", replication.target_array),
+                    percent: Some(percent),
+                    bytes_left: None,
+                    look_again: LOOK_AGAIN,
+                });
+            }
+        }
+        Ok(slowest.map_or(ArrayProgress::Done(()), ArrayProgress::Pending))
     }
 
     /// Each side keeps what it has; the source's bears the name by which its Cinder knows it.
@@ -167,6 +214,11 @@ impl SimArrays {
             if object.mirror.is_none() {
                 return Err(refused(&replication.source_array, "it is not mirrored"));
             }
+            if is_primary(&object) && self.is_open(&replication.source_array, &name) {
+                let open = format!("somebody has {name} open");
+                let array = &replication.source_array;
+                return Err(StorageError::new(StorageErrorKind::Busy, array, open));
+            }
             self.demote(&replication.source_array, &name)?;
         }
         Ok(ArrayProgress::Done(()))
@@ -182,15 +234,21 @@ impl SimArrays {
             if object.mirror.is_none() || is_primary(&object) {
                 continue;
             }
-            if let Some((there, peer)) = self.peer_of(replication, &object)?
+            let array = &replication.target_array;
+            // A target that is lost has no say.
+            let answers = self.answers(array).is_ok();
+            if answers
+                && let Some((there, peer)) = self.peer_of(replication, &object)?
                 && is_primary(&peer)
             {
-                let array = &replication.target_array;
                 return Err(refused(array, format!("{there} is promoted there")));
             }
             self.rename(&replication.source_array, &name, volume)?;
             let named = cinder_name(volume.name_id());
             self.promote_object(&replication.source_array, &named)?;
+            let mirror = object.mirror.map(|mirror| mirror.id).unwrap_or_default();
+            let diverges = self.can_be_written_to(array, &mirror);
+            self.set_diverged(&replication.source_array, &named, diverges)?;
         }
         self.catch_up();
         Ok(ArrayProgress::Done(()))
@@ -274,6 +332,14 @@ impl SimArrays {
         self.catch_up();
         self.demote(array, &own)?;
         self.set_diverged(array, &own, false)?;
+        // A source that was let write meanwhile has its replica again.
+        if let Some((original, _)) = self
+            .objects(&replication.source_array)
+            .ok()
+            .and_then(|objects| by_mirror(&objects, &mirror))
+        {
+            self.set_diverged(&replication.source_array, &original, false)?;
+        }
         self.mirrors().promoted.remove(&(array.clone(), mirror));
         Ok(ArrayProgress::Done(()))
     }

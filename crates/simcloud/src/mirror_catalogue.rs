@@ -1,8 +1,9 @@
 //! What two mirroring arrays remember beside their objects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use protector_core::{
     id::{OperationId, VolumeId},
     storage::PromotionMode,
@@ -26,4 +27,8 @@ pub(crate) struct Mirrors {
     pub promoted: BTreeMap<(String, String), InPlace>,
     /// How many mirrors were made.
     pub made: u64,
+    /// How long the first full copy of a volume takes.
+    pub first_copy_takes: Duration,
+    /// When that of each mirror began.
+    pub begun: BTreeMap<String, DateTime<Utc>>,
 }

@@ -605,6 +605,15 @@ impl GroupReplication for FaultyStorage {
             .await
     }
 
+    async fn first_copies(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.call(self.inner.first_copies(replication, volumes))
+            .await
+    }
+
     async fn forget(
         &self,
         replication: &Replication,

@@ -78,7 +78,7 @@ fn one_side_may_be_written_to(outcome: &WalkOutcome, violations: &mut Vec<Violat
 }
 
 /// The object of `mirror` that may be written to.
-fn primary<'f>(facts: &'f CloudFacts, mirror: &str) -> Option<&'f str> {
+pub(crate) fn primary<'f>(facts: &'f CloudFacts, mirror: &str) -> Option<&'f str> {
     let is_primary = |object: &MemVolume| {
         let of = object.mirror.as_ref();
         of.is_some_and(|of| of.is_primary && of.id == mirror)

@@ -19,18 +19,20 @@
 )]
 pub mod memory_journal;
 
+pub use abort_run::{Abort, AbortOutcome, check_abort};
 pub use act::{Act, ActKind, WorldSite};
 pub use fault::{Fault, Injector, Storm};
 pub use invariant::{check, conserved, nothing_left_after_cleanup, reached_its_purpose};
 pub use moment::{FaultPoint, StoryMoment};
 pub use scenario::{
-    Circumstance, End, LATE_BUILD, Scenario, Trouble, VERY_LATE_BUILD, Walked, WorldOptions,
+    Circumstance, End, FIRST_COPY, LATE_BUILD, Scenario, Trouble, VERY_LATE_BUILD, Walked,
+    WorldOptions,
 };
 pub use seeded_random::SeededRandom;
 pub use story::{Story, Told};
 pub use takeover_invariant::check_takeover;
 pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
-pub use telling::{Happening, Points, walk_pinned, walk_story};
+pub use telling::{Happening, Points, walk_mirrored_story, walk_pinned, walk_story};
 pub use trouble::Stuck;
 pub use violation::Violation;
 pub use world::{CloudFacts, WalkOutcome, World};
@@ -81,6 +83,8 @@ pub enum What {
     Schedule(Schedule),
     /// The takeover of a failover whose site was lost.
     Takeover(Takeover),
+    /// The abort of a failover whose home was lost.
+    Abort(Abort),
     /// A story under a schedule.
     Story(Story, Schedule),
 }
@@ -222,6 +226,59 @@ pub async fn walk_disturbed_takeovers(
     report
 }
 
+/// Runs a failover in peace, then once for each place at which its home, where it goes, can be lost, and has it given up where
+/// its servers are stopped; at some of the places also with every single fault of that. Must run as [`walk`].
+pub async fn walk_aborts(options: &WorldOptions) -> Report {
+    let mut report = Report::default();
+    let of = |loss| Abort {
+        loss,
+        faults: Vec::new(),
+    };
+    let calm = give_up(&mut report, options, of(None)).await;
+    (report.writes, report.calls) = calm.of_failover;
+    let mut seen = std::collections::BTreeSet::new();
+    for loss in losses(report.writes, report.calls) {
+        let abort = of(Some(loss));
+        let outcome = give_up(&mut report, options, abort.clone()).await;
+        let Some(record) = &outcome.abort else {
+            continue;
+        };
+        // Once for each kind of abort: which of its steps have something to do.
+        let did: Vec<u32> = record
+            .steps
+            .iter()
+            .map(|step| step.progress.memo.intents)
+            .collect();
+        if !seen.insert(did) {
+            continue;
+        }
+        let (writes, calls) = outcome.of_abort;
+        for fault in points(writes, calls).filter(|(fault, _)| fault.passes()) {
+            let faults = vec![fault];
+            let abort = Abort {
+                faults,
+                ..abort.clone()
+            };
+            give_up(&mut report, options, abort).await;
+        }
+    }
+    report
+}
+
+async fn give_up(report: &mut Report, options: &WorldOptions, abort: Abort) -> AbortOutcome {
+    let schedule = Schedule {
+        faults: abort.loss.into_iter().collect(),
+        ..Schedule::default()
+    };
+    let outcome = World::build(options, schedule).run_abort(&abort).await;
+    let violations = check_abort(&outcome);
+    report.schedules += 1;
+    if !violations.is_empty() {
+        report.violations.push((What::Abort(abort), violations));
+    }
+    outcome
+}
+
 async fn take_over(
     report: &mut Report,
     options: &WorldOptions,
@@ -261,6 +318,7 @@ fn losses(writes: usize, calls: usize) -> impl Iterator<Item = (Fault, FaultPoin
     at_writes.chain(at_calls)
 }
 
+pub mod abort_run;
 pub mod act;
 pub mod cleanup;
 pub mod clouds;

@@ -1,18 +1,21 @@
 //! The operations of a world, as the API makes them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use protector_core::{
     fixtures,
     group::Group,
-    id::{OperationId, SiteName, UserId},
+    id::{OperationId, ServerId, SiteName, UserId},
     member::Member,
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
         StepRecord,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
         Runbook,
+        abort::abort,
         cleanup::{cleanup_of, with_floating_ips},
         failover::planned_move,
         fence::fence,
@@ -249,10 +252,36 @@ pub(crate) fn fence_named(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = fence(&failover.operation.plan)
+    let steps = fence(&failover.operation.plan, failover.operation.planning)
         .into_steps()
         .expect("the runbook keeps its rules");
     following(failover, id, OperationKind::Fence, steps, now)
+}
+
+/// The id of an abort for a lost target.
+pub(crate) fn abort_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0007-4b22-a918-000000000007")
+}
+
+/// What the API of the originals' site makes of `openstack dr operation abort --target-is-lost` of `failover`, which has stopped
+/// these servers.
+pub(crate) fn abort_of(
+    failover: &OperationRecord,
+    stopped: &BTreeSet<ServerId>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    let plan = Plan {
+        interrupted: vec![failover.operation.id.clone()],
+        ..failover.operation.plan.clone()
+    };
+    let book = abort(&plan, stopped);
+    let mut record = first_of_its_kind(abort_id(), OperationKind::Abort, plan, book, now);
+    let members = record.operation.plan.members.iter();
+    for member in members.filter(|member| !stopped.contains(&member.server_id)) {
+        let off = MapKind::PowerState;
+        record.map.insert(off, member.server_id.as_str(), "SHUTOFF");
+    }
+    record
 }
 
 /// What the API makes of `openstack dr operation cleanup`.

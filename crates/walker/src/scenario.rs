@@ -91,6 +91,8 @@ pub enum Circumstance {
     SourceIsBackBeforeRetry,
     /// Of two retries the first finds the target's array refusing: it never comes to the last member.
     FirstRetryIsRefused,
+    /// The first full copies have not begun, and take [`FIRST_COPY`].
+    FirstCopyIsNotThere,
     /// While the test counterparts are up, a tenant locks one of them and takes a snapshot of another; when these have
     /// outlived the test cleanup, the tenant lets go of them and cleans up.
     TestCounterpartsReliedOn,
@@ -107,6 +109,11 @@ impl Scenario {
     /// The same, and the source's volumes are retained.
     pub const VOLUMES_RETAINED: Self = Self {
         circumstances: &[Circumstance::VolumesRetained],
+        ..Self::ALL_WELL
+    };
+    /// The same, and the target's array has nothing of the volumes yet.
+    pub const FIRST_COPY_IS_NOT_THERE: Self = Self {
+        circumstances: &[Circumstance::FirstCopyIsNotThere],
         ..Self::ALL_WELL
     };
     /// The same, with a recovery plan.
@@ -286,6 +293,9 @@ impl WorldOptions {
 
 /// The site where the group runs at first.
 pub(crate) const SOURCE: &str = "site-a";
+
+/// How long the first full copy of a volume takes, where it is not there from the beginning.
+pub const FIRST_COPY: Duration = Duration::from_secs(1200);
 
 /// When a build that got no answer is there: after a list that did not show it.
 pub const LATE_BUILD: Duration = Duration::from_secs(150);

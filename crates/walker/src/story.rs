@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use protector_core::{
     clock::Clock,
     group::{Group, GroupStatus, status_while},
-    id::{GroupId, MemberId, OperationId},
+    id::{GroupId, MemberId, OperationId, VolumeId},
     member::Member,
-    operation::{OperationKind, OperationRecord, OperationState},
+    operation::{OperationKind, OperationRecord, OperationState, StepState},
     present::{CurrentMember, map_as_of_now},
-    runbook::cleanup::left_in_order,
+    runbook::{Step, cleanup::left_in_order},
 };
 
 use crate::{
@@ -198,6 +198,7 @@ impl World {
         tokio::time::sleep(BETWEEN).await;
         self.injector.arm();
         let held = self.withhold();
+        let mut open_sides = Vec::new();
         let mut engines = None;
         for chapter in story.chapters() {
             if let Some(id) = self.chapter(*chapter, &life, &told).await {
@@ -205,6 +206,7 @@ impl World {
                 self.settled_soon(&id).await;
                 if let Some(fence) = self.journal.operation(&id).filter(is_fence) {
                     life.note_fenced(&fence);
+                    open_sides.extend(self.left_open_by(&fence));
                 }
                 told.push(id);
             }
@@ -227,6 +229,7 @@ impl World {
         let mut violations = life.judge(&records);
         violations.extend(check_story(&self, &life, &records));
         violations.extend(needless);
+        violations.extend(open_sides);
         // From here on a person answers for what is lost.
         violations.extend(self.lead_out(&mut told).await);
         if let Some(engines) = engines {
@@ -240,6 +243,22 @@ impl World {
             marks: self.injector.marks(),
             violations,
         }
+    }
+
+    /// What a fence says that it has closed and that may be written to all the same: whoever starts a server there would.
+    fn left_open_by(&self, fence: &OperationRecord) -> Vec<Violation> {
+        let objects = self.source.facts().objects;
+        let closed = fence.steps.iter().filter_map(|step| match &step.action {
+            Step::FenceVolume { volume } if step.progress.state == StepState::Done => Some(volume),
+            _ => None,
+        });
+        let is_open = |volume: &&VolumeId| {
+            let object = objects.get(&format!("volume-{volume}"));
+            object.is_some_and(|object| !object.is_replica())
+        };
+        let open = closed.filter(is_open);
+        open.map(|volume| format!("I10: {volume} was fenced and may be written to"))
+            .collect()
     }
 
     /// What passes by itself leaves nothing to do for a person, where the story itself does not.

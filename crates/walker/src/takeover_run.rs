@@ -330,7 +330,7 @@ impl World {
         clippy::expect_used,
         reason = "it was put there, and nothing removes it"
     )]
-    fn record(&self, journal: &MemoryJournal, id: &OperationId) -> OperationRecord {
+    pub(crate) fn record(&self, journal: &MemoryJournal, id: &OperationId) -> OperationRecord {
         journal.operation(id).expect("the operation is there")
     }
 }

@@ -1,10 +1,14 @@
 //! The loop over stories: each thing that can happen, at the points of each story.
 
+use protector_core::storage::PromotionKind;
+
 use crate::{
     Report, Schedule, SeededRandom, What,
     act::{Act, ActKind, WorldSite},
     fault::Fault,
     moment::{FaultPoint, StoryMoment},
+    points as every_fault,
+    scenario::WorldOptions,
     story::{Story, Told},
     world::World,
 };
@@ -93,7 +97,7 @@ pub enum Points {
 }
 
 impl Points {
-    fn of(self, all: Vec<FaultPoint>) -> Vec<FaultPoint> {
+    fn of<T>(self, all: Vec<T>) -> Vec<T> {
         let Self::Some { count, seed } = self else {
             return all;
         };
@@ -121,6 +125,26 @@ pub async fn walk_story(
     report
 }
 
+/// Tells the story between arrays that promote in place, in peace, then with every single fault at `points` of its writes and calls.
+/// Must run as [`crate::walk`].
+pub async fn walk_mirrored_story(story: Story, points: Points) -> Report {
+    let options = WorldOptions {
+        promotion: PromotionKind::InPlace,
+        ..story.world()
+    };
+    let mut report = Report::default();
+    let calm = tell_in(&options, &mut report, story, Schedule::default()).await;
+    (report.writes, report.calls) = (calm.writes, calm.calls);
+    for fault in points.of(every_fault(calm.writes, calm.calls).collect()) {
+        let schedule = Schedule {
+            faults: vec![fault],
+            ..Schedule::default()
+        };
+        tell_in(&options, &mut report, story, schedule).await;
+    }
+    report
+}
+
 /// Tells the story in peace, then with the happening at that moment of it. Must run as [`crate::walk`].
 pub async fn walk_pinned(story: Story, happening: Happening, moment: StoryMoment) -> Report {
     let mut report = Report::default();
@@ -140,7 +164,16 @@ pub async fn walk_pinned(story: Story, happening: Happening, moment: StoryMoment
 }
 
 async fn tell(report: &mut Report, story: Story, schedule: Schedule) -> Told {
-    let world = World::build(&story.world(), schedule.clone());
+    tell_in(&story.world(), report, story, schedule).await
+}
+
+async fn tell_in(
+    options: &WorldOptions,
+    report: &mut Report,
+    story: Story,
+    schedule: Schedule,
+) -> Told {
+    let world = World::build(options, schedule.clone());
     let mut told = world.tell(story, &schedule).await;
     report.schedules += 1;
     let violations = std::mem::take(&mut told.violations);

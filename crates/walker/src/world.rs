@@ -41,7 +41,7 @@ use crate::{
     memory_journal::MemoryJournal,
     operations::operation_of,
     person,
-    scenario::{Circumstance, SOURCE, Scenario, Walked, WorldOptions},
+    scenario::{Circumstance, FIRST_COPY, SOURCE, Scenario, Walked, WorldOptions},
     trouble::{self, Stuck},
     watch::Watch,
 };
@@ -252,6 +252,22 @@ impl World {
             ]),
             clock.clone(),
         ));
+        let clouds = [
+            ("mock://array-a", Arc::clone(&source.cloud)),
+            ("mock://array-b", Arc::clone(&target.cloud)),
+        ];
+        arrays.set_has_open(move |array, name| {
+            let cloud = clouds.iter().find(|(known, _)| *known == array);
+            let servers = cloud.map(|(_, cloud)| lock(cloud).servers());
+            let uses_it = |server: &ServerFacts| {
+                let mut volumes = server.volumes.iter();
+                server.running && volumes.any(|id| name == format!("volume-{id}"))
+            };
+            servers.is_some_and(|servers| servers.iter().any(uses_it))
+        });
+        if options.scenario.has(Circumstance::FirstCopyIsNotThere) {
+            arrays.set_first_copy_takes(FIRST_COPY);
+        }
         let (mut group, members) = group_of(
             options.scenario,
             &source,

@@ -15,7 +15,8 @@ use protector_core::{
     storage::PromotionKind,
 };
 use protector_walker::{
-    Scenario, Schedule, Story, Subject, WalkOutcome, World, WorldOptions, check, walk,
+    FIRST_COPY, Points, Scenario, Schedule, Story, Subject, WalkOutcome, World, WorldOptions,
+    check, walk, walk_aborts, walk_mirrored_story,
 };
 
 /// Long before what hangs runs out of its time.
@@ -106,6 +107,22 @@ async fn every_single_fault_of_a_move_with_a_volume_that_cannot_be_let_go_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_full_copy_is_waited_for_before_anything_is_stopped() {
+    let outcome = calm(Scenario::FIRST_COPY_IS_NOT_THERE).await;
+    let operation = &outcome.record.operation;
+    assert_eq!(operation.state, OperationState::Completed, "{operation:?}");
+    let first_copy = TimeDelta::from_std(FIRST_COPY).unwrap();
+    let took = operation.finished_at.unwrap() - operation.started_at.unwrap();
+    assert!(took >= first_copy, "{took}");
+    for step in &outcome.record.steps {
+        if matches!(step.action, Step::StopServer { .. }) {
+            let down = operation.finished_at.unwrap() - step.progress.started_at.unwrap();
+            assert!(down < first_copy, "{} was down for {down}", step.key);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_move_keeps_the_invariants() {
     every_single_fault(Scenario::ALL_WELL, Subject::Operation).await;
 }
@@ -173,7 +190,7 @@ async fn every_single_fault_of_a_retry_keeps_the_invariants() {
 }
 
 /// In peace: the way there, and the way back along the same mirror.
-async fn told(story: Story) {
+async fn told(story: Story) -> Vec<OperationRecord> {
     let options = WorldOptions {
         promotion: PromotionKind::InPlace,
         ..story.world()
@@ -195,6 +212,7 @@ async fn told(story: Story) {
         "{ends:?}"
     );
     assert_eq!(told.violations, Vec::<String>::new());
+    told.records
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,5 +223,43 @@ async fn a_group_goes_there_and_back_along_its_mirrors() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_site_that_was_fenced_and_cleaned_up_is_a_replica() {
-    told(Story::Fenced).await;
+    let records = told(Story::Fenced).await;
+    let ended = |action: fn(&Step) -> bool| {
+        let steps = records.iter().flat_map(|record| &record.steps);
+        let of_one = steps.filter(move |step| action(&step.action));
+        of_one.map(|step| step.progress.state).collect::<Vec<_>>()
+    };
+    let closed = ended(|step| matches!(step, Step::FenceVolume { .. }));
+    assert_eq!(closed, [StepState::Done, StepState::Done]);
+    let resynced = ended(|step| matches!(step, Step::ResyncVolume { .. }));
+    assert_eq!(resynced, [StepState::Done, StepState::Done]);
+}
+
+/// Whatever was fenced or promoted when it was lost: the servers run again, on disks that take writes, and the move finds that
+/// when its home is back.
+#[tokio::test(start_paused = true)]
+async fn a_move_whose_home_is_lost_at_any_point_is_given_up_where_its_volumes_are_fenced() {
+    let report = walk_aborts(&WorldOptions::mirrored(Scenario::ALL_WELL, 1)).await;
+    println!("{} schedules", report.schedules);
+    assert!(report.schedules > 300, "{}", report.schedules);
+    assert_eq!(report.violations, vec![]);
+}
+
+/// A fence, what it closes, and the cleanup that makes it a replica.
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_fence_and_its_cleanup_keeps_what_was_announced() {
+    let report = walk_mirrored_story(Story::Fenced, Points::All).await;
+    println!("{} schedules", report.schedules);
+    assert_eq!(report.violations, vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_on_the_way_there_and_back_keep_what_was_written() {
+    let points = Points::Some {
+        count: 200,
+        seed: 20_260_101,
+    };
+    let report = walk_mirrored_story(Story::ThereAndBack, points).await;
+    println!("{} schedules", report.schedules);
+    assert_eq!(report.violations, vec![]);
 }

@@ -307,11 +307,12 @@ async fn arrays_seen(
         .flat_map(|member| &member.volumes)
         .map(ProtectedVolume::in_cinder)
         .collect();
-    let (source, target, set_up, points, holds) = tokio::join!(
+    let (source, target, set_up, points, first_copies, holds) = tokio::join!(
         ask(storage.check(&source_array)),
         ask(storage.check(&target_array)),
         ask(storage.findings(&replication)),
         ask(storage.recovery_points(&replication, &volumes)),
+        ask(storage.first_copies(&replication, &volumes)),
         held(storage, &source_array, &volumes),
     );
     ArraysSeen {
@@ -321,6 +322,7 @@ async fn arrays_seen(
         target,
         set_up,
         points,
+        first_copies,
         holds,
     }
 }

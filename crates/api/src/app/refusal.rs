@@ -177,6 +177,9 @@ refusals! {
     LeftoversFirst = "LEFTOVERS-FIRST", Conflict,
         "What an earlier failover has left is where the group would go.",
         "Finish its cleanup.";
+    FirstCopy = "FIRST-COPY", Conflict,
+        "The target's array has no full copy of each volume yet.",
+        "The sentence says how far it is; `--action sync` begins it.";
     BeingCleanedUp = "BEING-CLEANED-UP", Conflict,
         "Another operation is at what this one has left.",
         "Watch that one.";

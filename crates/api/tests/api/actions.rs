@@ -1,8 +1,9 @@
 //! Starting a failover.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use http::Method;
+use protector_core::storage::Pending;
 use serde_json::{Value, json};
 
 use crate::{
@@ -219,6 +220,42 @@ async fn an_action_has_exactly_one_name() {
             answer.message()
         );
     }
+}
+
+/// The copy may take days, in which everything would be stopped.
+#[tokio::test]
+async fn no_planned_move_starts_before_the_first_full_copies() {
+    let house = House::with_member(WEB).await;
+    *house.outside.arrays.first_copies.lock().unwrap() = Some(Pending {
+        what: "the first copy of volume-web on mock://array-b".to_owned(),
+        percent: Some(42),
+        bytes_left: None,
+        look_again: Duration::from_secs(60),
+    });
+    let refused = act(&house, "member", failover_body()).await.expect(409);
+    let said = refused.message();
+    assert!(
+        said.contains("the first copy of volume-web on mock://array-b (42 %)"),
+        "{said}"
+    );
+    assert!(said.contains("--action sync' begins it"), "{said}");
+    let check = house
+        .get(&group_path("web", "/check"), "reader")
+        .await
+        .expect(200)
+        .body;
+    let findings = check["check"]["findings"].as_array().unwrap();
+    let point = findings
+        .iter()
+        .find(|finding| finding["check"] == "recovery_point")
+        .unwrap();
+    assert_eq!(point["status"], "error", "{point}");
+    assert!(
+        point["message"].as_str().unwrap().contains("42 %"),
+        "{point}"
+    );
+    *house.outside.arrays.first_copies.lock().unwrap() = None;
+    act(&house, "member", failover_body()).await.expect(202);
 }
 
 #[tokio::test]

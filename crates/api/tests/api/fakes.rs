@@ -37,7 +37,7 @@ use protector_core::{
     site::{Site, SiteScope},
     storage::{
         ArrayObjects, ArrayProgress, BackendObject, Capabilities, CinderVolume, Consistency,
-        GroupFailover, GroupReplication, PointsKept, PromotedVolume, PromotionKind,
+        GroupFailover, GroupReplication, Pending, PointsKept, PromotedVolume, PromotionKind,
         PromotionMode, RecoveryPoint, Relation, Replication, StorageError, TestClones, WayBack,
         Written,
     },
@@ -870,6 +870,8 @@ pub struct FakeArrays {
     pub lost: Mutex<BTreeSet<String>>,
     /// What becomes of a replica that is promoted.
     pub promotion: Mutex<PromotionKind>,
+    /// What the first full copies wait for.
+    pub first_copies: Mutex<Option<Pending>>,
 }
 
 fn refused(array: &str) -> StorageError {
@@ -939,6 +941,15 @@ impl GroupReplication for FakeArrays {
         _volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
         Ok(ArrayProgress::Done(()))
+    }
+
+    async fn first_copies(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let waits = self.first_copies.lock().unwrap().clone();
+        Ok(waits.map_or(ArrayProgress::Done(()), ArrayProgress::Pending))
     }
 
     async fn unprotect(

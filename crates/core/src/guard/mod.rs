@@ -7,6 +7,7 @@
 
 mod counterpart;
 mod counterpart_server;
+mod fenced;
 mod floating_ip;
 mod host;
 mod last_copy;
@@ -27,6 +28,7 @@ pub use counterpart_server::{
     CounterpartServer, ForgottenCounterpart, MadeCounterpart, import_must_stay,
     its_guest_may_run_on, verdict_counterpart_server,
 };
+pub use fenced::{OtherSide, must_not_be_fenced, must_stay_fenced};
 pub use floating_ip::{
     KnownFloatingIp, SeenFloatingIp, floating_ip_is_not_known, verdict_floating_ip,
 };
@@ -34,7 +36,7 @@ pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{a_member_is_not_fenced, lives_on_unseen, protected_since};
 pub use restart::{SeenCopy, must_stay_stopped};
-pub use resync::must_not_be_resynced;
+pub use resync::{SideInUse, must_not_be_resynced};
 pub use scope::{KnownThere, absence_proves_nothing};
 pub use seen::{
     GuestState, Power, SeenAttachment, SeenMarks, SeenReservation, SeenServer, SeenVolume,

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{ArraysSeen, Facts, ReadinessFinding, ReadinessSubject, or_ok};
-use crate::{group::ReplicationType, id::VolumeId};
+use crate::{group::ReplicationType, id::VolumeId, storage::ArrayProgress};
 
 /// How many volumes a message names.
 const NAMED: usize = 5;
@@ -20,6 +20,13 @@ pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
             fix,
         )];
     };
+    if let Ok(ArrayProgress::Pending(pending)) = &arrays.first_copies {
+        let message = format!(
+            "nothing can be moved yet: array {} waits for {pending}",
+            arrays.target_array
+        );
+        return vec![ReadinessFinding::error(check, message, replicate)];
+    }
     let points = match &arrays.points {
         Ok(points) => points,
         Err(silence) => {

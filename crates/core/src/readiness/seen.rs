@@ -14,7 +14,7 @@ use crate::{
     qos_policy::QosPolicy,
     security_group::SecurityGroupSeen,
     server_group::ServerGroupSeen,
-    storage::RecoveryPoint,
+    storage::{ArrayProgress, RecoveryPoint},
 };
 
 /// A server as a list shows it to a member of its project.
@@ -156,6 +156,8 @@ pub struct ArraysSeen {
     pub set_up: Asked<Vec<String>>,
     /// The group's recovery points on the second, newest first.
     pub points: Asked<Vec<RecoveryPoint>>,
+    /// How far the first full copies on the second are.
+    pub first_copies: Asked<ArrayProgress<()>>,
     /// Whether the first holds each volume, as far as the time sufficed.
     pub holds: Vec<(VolumeId, Asked<bool>)>,
 }

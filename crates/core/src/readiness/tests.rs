@@ -14,7 +14,7 @@ use crate::{
     security_group::{GroupOwner, SecurityGroupSeen},
     server_group::{ServerGroup, ServerGroupSeen},
     site::SiteScope,
-    storage::RecoveryPoint,
+    storage::{ArrayProgress, RecoveryPoint},
 };
 
 fn now() -> DateTime<Utc> {
@@ -216,6 +216,7 @@ fn judged_of(
                 id: "rp-1".into(),
                 taken_at: now() - TimeDelta::minutes(14),
             }]),
+            first_copies: Ok(ArrayProgress::Done(())),
             holds: members
                 .iter()
                 .map(|member| (member.volumes[0].id.clone(), Ok(true)))

@@ -30,6 +30,12 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Verb::Undoable,
             Reported::Never,
             [whole_group(Step::CheckTarget)],
+        )
+        .phase(
+            "protect_volumes",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::ProtectGroup)],
         );
     let book = tell_before(book, plan)
         .phase(

@@ -132,7 +132,7 @@ impl Step {
                 .within(Limit::Stop, "Nova")
                 .undone_by(Undo::StartOriginal(server)),
             // It asks the array that the group leaves, which may hang: not in the way of steps that a failover needs.
-            Self::ReplicateGroup => on(Source, Group)
+            Self::ProtectGroup | Self::ReplicateGroup => on(Source, Group)
                 .asking(Asks::Array(Source))
                 .within(Limit::Replication, "array"),
             Self::FenceVolume { volume } => on(Source, Volume(volume))
@@ -217,6 +217,9 @@ impl Step {
             Self::FenceServer { server } | Self::StartSourceServer { server } => {
                 on(Source, Server(server)).within(Limit::Stop, "Nova")
             }
+            Self::UnfenceVolume { volume } => on(Source, Volume(volume))
+                .asking(Asks::Array(Source))
+                .within(Limit::Replication, "array"),
             Self::FenceServerOnTarget { server } => {
                 on(Target, Server(server)).within(Limit::Stop, "Nova")
             }

@@ -90,6 +90,17 @@ pub trait GroupReplication: Send + Sync {
         volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError>;
 
+    /// How far the first full copies of `volumes` on the target are, for who asks before a move is begun; done when each has one.
+    /// Changes nothing, and begins none: that is [`protect`](Self::protect), which waits for them. A driver that cannot tell
+    /// without that has nothing to say here.
+    async fn first_copies(
+        &self,
+        _replication: &Replication,
+        _volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Ok(ArrayProgress::Done(()))
+    }
+
     /// Lets go of what is kept for `operation` alone: the recovery point that it made, unless another operation uses
     /// that, and the notes of what it promoted or cloned. Those objects stay: they are Cinder's volumes now.
     ///
@@ -107,7 +118,8 @@ pub trait GroupReplication: Send + Sync {
 #[async_trait]
 pub trait GroupFailover: Send + Sync {
     /// Keeps everybody from writing to the source's objects, after their servers have stopped. Only where
-    /// [`Capabilities::fences_source`].
+    /// [`Capabilities::fences_source`]. What the objects have stays, also where the target was promoted without them; what takes
+    /// no writes already: fine.
     async fn fence(
         &self,
         replication: &Replication,
@@ -117,6 +129,8 @@ pub trait GroupFailover: Send + Sync {
 
     /// Lets the source's Cinder and servers write again, under the names by which they know their objects. Called when nothing
     /// of `operation` is promoted any more; with nothing fenced: fine.
+    ///
+    /// Needs the source alone: the target may be lost. If it answers, what is promoted there is refused.
     async fn unfence(
         &self,
         replication: &Replication,
@@ -140,7 +154,7 @@ pub trait GroupFailover: Send + Sync {
 
     /// Takes back what `promote` made of `volume` for `operation`, whether under its first name or under the one that Cinder
     /// gave it when it was managed as `managed_as` and unmanaged since: a copy is removed, what was promoted in place becomes a
-    /// replica again. Never touches the source's own bytes. Nothing there: fine.
+    /// replica again, also of a source that was let write meanwhile. Never touches the source's own bytes. Nothing there: fine.
     async fn discard_promoted(
         &self,
         replication: &Replication,
@@ -170,7 +184,8 @@ pub trait GroupFailover: Send + Sync {
     /// After a forced promotion: makes what the lost source has, now that it is back, a replica of what was promoted. All that
     /// was written there and never came over is thrown away; `operation` may be asked for only when that was agreed to.
     ///
-    /// `replication` is that of the group now: from the site where it runs to the one that came back.
+    /// `replication` is that of the group now: from the site where it runs to the one that came back. Refused unless its source
+    /// may be written to at this moment.
     async fn resync(
         &self,
         replication: &Replication,

@@ -129,6 +129,15 @@ impl GroupReplication for ArrayRegistry {
         driver.recovery_points(replication, volumes).await
     }
 
+    async fn first_copies(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let driver = self.of_both(replication)?;
+        driver.first_copies(replication, volumes).await
+    }
+
     async fn forget(
         &self,
         replication: &Replication,

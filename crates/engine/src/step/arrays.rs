@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use protector_core::{
     id::{OperationId, VolumeId},
+    operation::Operation,
     storage::{
         BackendObject, CinderVolume, Pending, RecoveryPoint, Relation, Replication, StorageDriver,
         StorageError, Written,
     },
 };
 
+use super::mark;
 use crate::{
     action::{Progress, StepContext},
     intent::Intent,
@@ -71,6 +73,22 @@ impl Arrays {
             .await
     }
 
+    /// The first of `makers` that has promoted `volume` on the target's array and has not taken that back, as the array says now.
+    pub async fn promoted_by(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        makers: &[OperationId],
+    ) -> Result<Option<OperationId>, StorageError> {
+        for maker in makers {
+            let written = self.written_since(replication, volume, maker).await?;
+            if written != Written::NoObject {
+                return Ok(Some(maker.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// As [`protector_core::storage::GroupFailover::original_written_since`].
     pub async fn original_written_since(
         &self,
@@ -87,6 +105,18 @@ impl Arrays {
     pub fn open_for(&self, _intent: &Intent) -> &dyn StorageDriver {
         self.driver.as_ref()
     }
+}
+
+/// The operations that may have promoted what a line is about: that of its copies, and those that were interrupted before it.
+pub(super) fn promoters(operation: &Operation) -> Vec<OperationId> {
+    let maker = [mark::maker(operation).clone()];
+    let mut all = operation.plan.interrupted.clone();
+    all.extend(
+        maker
+            .into_iter()
+            .filter(|maker| !operation.plan.interrupted.contains(maker)),
+    );
+    all
 }
 
 /// The plan's volume `id`, as its array finds it.

@@ -207,6 +207,16 @@ impl Fence<'_> {
             .map(Ok))
     }
 
+    /// Refuses while a server that a move has left on the source may run, by what its cloud says now.
+    pub(super) async fn refuse_while_it_may_run(
+        &self,
+        cx: &StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<(), StepError> {
+        let place = self.place(cx, Side::Source).await?;
+        self.see_stopped(cx, &place, id).await.map(drop)
+    }
+
     /// How a server was seen that certainly does not run, if it is still there; else, as the inner error, why that is not
     /// certain. What may pass is an error.
     async fn why_not_fenced(

@@ -35,6 +35,7 @@ mod counterpart_undo;
 mod counterparts;
 mod delete_on_termination;
 mod fence;
+mod fenced_volume;
 mod fidelity;
 mod floating_ips;
 mod hook;
@@ -80,6 +81,7 @@ use adoption::Adoption;
 use arrays::Arrays;
 use counterparts::Counterparts;
 use fence::Fence;
+use fenced_volume::FencedVolumes;
 use floating_ips::FloatingIps;
 use hook::HooksAndProbes;
 use imported_volume::ImportedVolumes;
@@ -190,6 +192,13 @@ impl CloudActions {
         }
     }
 
+    fn fenced_volumes(&self) -> FencedVolumes<'_> {
+        FencedVolumes {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+        }
+    }
+
     fn fence(&self) -> Fence<'_> {
         Fence {
             clouds: self.site_clouds(),
@@ -233,10 +242,14 @@ impl CloudActions {
             Step::CheckServer { server } => self.source_servers().check_server(cx, server).await,
             Step::CheckTarget => self.target_check().check_target(cx).await,
             Step::StopServer { server } => self.source_servers().stop_server(cx, server).await,
-            Step::ReplicateGroup => self.replicated_volumes().replicate_group(cx).await,
-            Step::FenceVolume { volume } => {
-                self.replicated_volumes().fence_volume(cx, volume).await
+            Step::ProtectGroup => self.replicated_volumes().protect_group(cx).await,
+            Step::UnfenceVolume { volume } => {
+                self.fenced_volumes()
+                    .unfence_for_the_lost_target(cx, volume)
+                    .await
             }
+            Step::ReplicateGroup => self.replicated_volumes().replicate_group(cx).await,
+            Step::FenceVolume { volume } => self.fenced_volumes().fence_volume(cx, volume).await,
             Step::PromoteVolume { volume } => {
                 self.replicated_volumes().promote_volume(cx, volume).await
             }
@@ -326,7 +339,7 @@ impl CloudActions {
         match step.row().undo {
             Undo::Nothing => Ok(Progress::done()),
             Undo::StartOriginal(server) => self.source_servers().start_again(cx, server).await,
-            Undo::Unfence(volume) => self.replicated_volumes().unfence_volume(cx, volume).await,
+            Undo::Unfence(volume) => self.fenced_volumes().unfence_volume(cx, volume).await,
             Undo::DiscardPromoted(volume) => {
                 self.replicated_volumes().discard_promoted(cx, volume).await
             }

@@ -35,6 +35,21 @@ pub(super) struct ReplicatedVolumes<'a> {
 }
 
 impl ReplicatedVolumes<'_> {
+    /// Nothing is taken back of it: what the arrays replicate they go on replicating.
+    pub(super) async fn protect_group(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let (replication, volumes) = (cx.plan().replication(), cx.plan().volumes_in_cinder());
+        let intent = cx.intend().await?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.protect(&replication, &volumes);
+        match intent.carry_out(call).await?.map_err(storage_stop)? {
+            ArrayProgress::Done(()) => Ok(Progress::done()),
+            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
+        }
+    }
+
     pub(super) async fn replicate_group(
         &self,
         cx: &mut StepContext<'_>,
@@ -72,48 +87,6 @@ impl ReplicatedVolumes<'_> {
                 at: point.taken_at,
             },
         ]))
-    }
-
-    /// Keeps everybody from writing to the source's volume, whose server has stopped: its replica takes its place.
-    pub(super) async fn fence_volume(
-        &self,
-        cx: &mut StepContext<'_>,
-        volume: &VolumeId,
-    ) -> Result<Progress, StepError> {
-        let (replication, volumes) = (cx.plan().replication(), [volume_of(cx, volume)?]);
-        let intent = cx.intend().await?;
-        if let Some(not_yet) = self.clouds.any_may_write(cx).await? {
-            return Ok(not_yet);
-        }
-        let array = self.arrays.open_for(&intent);
-        let call = array.fence(&replication, &volumes, mark::maker(cx.operation));
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
-    }
-
-    /// Lets the source write to its volume again, once nothing is promoted of it.
-    pub(super) async fn unfence_volume(
-        &self,
-        cx: &mut StepContext<'_>,
-        volume: &VolumeId,
-    ) -> Result<Progress, StepError> {
-        if cx.memo.intents == 0 {
-            return Ok(Progress::done());
-        }
-        if let Some(why) = cx.blocked_by {
-            let why = format!("kept from writing: its promotion was not taken back ({why})");
-            return Err(StepError::last(Code::Kept, why));
-        }
-        let (replication, volumes) = (cx.plan().replication(), [volume_of(cx, volume)?]);
-        let intent = cx.intend_undo().await?;
-        let array = self.arrays.open_for(&intent);
-        let call = array.unfence(&replication, &volumes, mark::maker(cx.operation));
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
     }
 
     pub(super) async fn promote_volume(
@@ -248,13 +221,21 @@ impl ReplicatedVolumes<'_> {
             .map_err(storage_stop)?;
         let Some(chosen) = plan.chosen_of(points) else {
             let (group, array) = (&plan.group_name, &plan.target_array);
+            let what_now = match cx.operation.is_unplanned() {
+                true => format!(
+                    "without {} nothing of it can be brought up on {}; when that is back, {}",
+                    plan.source.site,
+                    plan.target.site,
+                    take_one(group)
+                ),
+                false => take_one(group),
+            };
             let why = match &plan.recovery_point {
                 Some(wanted) => format!(
                     "recovery point {wanted} of protection group {group} is not on {array} any more: 'openstack dr recovery-point list {group}' shows those that are"
                 ),
                 None => format!(
-                    "no recovery point of protection group {group} is on {array} yet: {}",
-                    take_one(group)
+                    "no recovery point of protection group {group} is on {array} yet: {what_now}"
                 ),
             };
             return Err(StepError::last(Code::Missing, why));

@@ -3,8 +3,8 @@
 use protector_core::{
     fault::Code,
     guard::{
-        Counterpart, Cure, HostState, OwnServer, SourceVolume, Verdict, must_not_be_resynced,
-        verdict_source_volume,
+        Counterpart, Cure, HostState, OwnServer, SideInUse, SourceVolume, Verdict,
+        must_not_be_resynced, verdict_source_volume,
     },
     id::{ServerId, VolumeId},
     operation::OperationKind,
@@ -18,7 +18,7 @@ use protector_openstack::{
 };
 
 use super::{
-    arrays::{Arrays, not_yet, volume_of},
+    arrays::{Arrays, not_yet, promoters, volume_of},
     counterpart_now::copy_is_meant,
     fence::may_run,
     mark, reading,
@@ -148,7 +148,17 @@ impl SourceVolumes<'_> {
                 .await?;
         }
         let seen = there.as_ref().map(reading::seen_volume);
-        match must_not_be_resynced(seen.as_ref(), &twin) {
+        let group = cx.group_now().await?;
+        let (replication, object) = (cx.plan().replication(), volume_of(cx, id)?);
+        let makers = promoters(cx.operation);
+        let promoted = self.arrays.promoted_by(&replication, &object, &makers);
+        let promoted_by = promoted.await.map_err(storage_stop)?;
+        let side = SideInUse {
+            target: &cx.plan().target.site,
+            runs_on: group.as_ref().map(|group| &group.current_primary_site),
+            promoted_by: promoted_by.as_ref(),
+        };
+        match must_not_be_resynced(seen.as_ref(), &twin, &side) {
             Some(Verdict::Keep { why }) => Err(StepError::last(Code::Kept, why)),
             Some(other) => Err(not_for_this("volume", &other)),
             None => Ok(()),

@@ -59,32 +59,13 @@ impl SourceServers<'_> {
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Progress, StepError> {
-        self.refuse_on_fenced_volumes(cx, id)?;
+        refuse_on_fenced_volumes(cx)?;
         self.refuse_beside_a_copy(cx, id).await?;
         let intent = cx.intend().await?;
         self.refuse_beside_a_copy(cx, id).await?;
         let open = intent.on(source);
         open.compute().start_server(id).await.map_err(stop)?;
         Ok(self.clouds.look_again("Nova to start it"))
-    }
-
-    /// A move between arrays that promote in place may have fenced its volumes, and nothing of this sets them free.
-    fn refuse_on_fenced_volumes(
-        &self,
-        cx: &StepContext<'_>,
-        id: &ServerId,
-    ) -> Result<(), StepError> {
-        let plan = cx.plan();
-        if plan.promotion.is_copy() {
-            return Ok(());
-        }
-        Err(StepError::last(
-            Code::Kept,
-            format!(
-                "not started: the move may have fenced its volumes on array {}; see there that they take writes, then 'openstack --os-cloud {} server start {id}'",
-                plan.source_array, plan.source.site
-            ),
-        ))
     }
 
     pub(super) async fn refuse_beside_a_copy(
@@ -161,6 +142,14 @@ impl SourceServers<'_> {
     }
 }
 
+/// A guest that is started on a disk that takes no writes fails.
+fn refuse_on_fenced_volumes(cx: &StepContext<'_>) -> Result<(), StepError> {
+    cx.blocked_by.map_or(Ok(()), |why| {
+        let why = format!("not started: its volumes may take no writes yet ({why})");
+        Err(StepError::last(Code::Kept, why))
+    })
+}
+
 impl SourceServers<'_> {
     /// Why a server does not count as started again, for behind its name; `None` if it does.
     async fn why_not_started(
@@ -170,7 +159,9 @@ impl SourceServers<'_> {
         id: &ServerId,
     ) -> Result<Option<String>, StepError> {
         if cx.known(|map| map.started_again(id).is_none()) {
-            return Ok(Some(String::new()));
+            // One that was off before the move was not to be started.
+            let was_off = cx.known(|map| map.power_state(id).is_some());
+            return Ok((!was_off).then(String::new));
         }
         let Some(server) = reading::server(source, id).await? else {
             self.clouds

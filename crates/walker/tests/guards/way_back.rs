@@ -4,7 +4,8 @@ use protector_core::{
     group::GroupStatus,
     member::MemberStatus,
     operation::{
-        MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed,
+        MapKind, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        steps_failed,
     },
     plan::Plan,
     runbook::{
@@ -104,7 +105,7 @@ async fn what_it_left_is_fenced_when_the_lost_site_is_back() {
     assert_eq!(server(&old).status, "ACTIVE", "it came back by itself");
     fixture.set_group_status(GroupStatus::SplitBrain);
     let plan = back.operation.plan.clone();
-    let book = fence(&plan);
+    let book = fence(&plan, Planning::Planned);
     let fenced = fixture
         .walk(record("op-fence", OperationKind::Fence, plan, book))
         .await;

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use protector_core::{
     fault::Code,
     group::Group,
-    id::{GroupId, OperationId, SiteName},
+    id::{GroupId, OperationId, ServerId, SiteName},
+    member::Member,
     operation::{
-        GivenUp, OperationKind, OperationRecord, OperationState, Planning, ResourceMap, StepRecord,
-        StepState,
+        GivenUp, MapKind, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        StepRecord, StepState,
     },
     plan::Plan,
     runbook::{Step, abort::abort},
@@ -39,6 +40,9 @@ use crate::{
         error::{ApiError, ApiResult},
     },
 };
+
+/// What Nova says of a server that was not running before the move.
+const OFF: &str = "SHUTOFF";
 
 /// Gives an operation up. Answers with it, or with the operation that starts the servers again which it stopped.
 ///
@@ -149,7 +153,7 @@ struct Stopped {
     /// The failed move that it was to go forward with, whose marks the copies bear.
     adopts: Option<OperationId>,
     group: GroupId,
-    servers: BTreeSet<String>,
+    servers: BTreeSet<ServerId>,
 }
 
 fn is_planned_move(record: &OperationRecord) -> bool {
@@ -174,7 +178,7 @@ fn stopped_here(record: &OperationRecord) -> Stopped {
             if step.progress.memo.intents > 0
                 && step.progress.memo.seen.before.as_deref() == Some("ACTIVE") =>
         {
-            Some(server.to_string())
+            Some(server.clone())
         }
         _ => None,
     });
@@ -210,7 +214,7 @@ async fn stopped_there(app: &App, copy: &PeerOperation) -> ApiResult<Stopped> {
         parent: None,
         adopts: copy.adopts(),
         group: group.into(),
-        servers: servers.map(str::to_owned).collect(),
+        servers: servers.map(ServerId::new).collect(),
     })
 }
 
@@ -293,16 +297,24 @@ async fn start_again(
     let arrays = array_pair(app, group, policy.as_ref())?;
     let mut plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
         .map_err(|refusal| admission::refused(group, &refusal))?;
-    plan.members
-        .retain(|member| stopped.servers.contains(member.server_id.as_str()));
+    let is_stopped = |member: &Member| stopped.servers.contains(&member.server_id);
+    // Volumes were fenced of those too that were off.
+    let in_place = !plan.promotion.is_copy();
+    plan.members.retain(|member| is_stopped(member) || in_place);
     plan.interrupted = std::iter::once(stopped.by).chain(stopped.adopts).collect();
-    let steps = abort(&plan).into_steps().map_err(ApiError::internal)?;
+    let mut map = ResourceMap::default();
+    for member in plan.members.iter().filter(|member| !is_stopped(member)) {
+        map.insert(MapKind::PowerState, member.server_id.as_str(), OFF);
+    }
+    let steps = abort(&plan, &stopped.servers)
+        .into_steps()
+        .map_err(ApiError::internal)?;
     let run = Run {
         kind,
         planning: Planning::Planned,
         plan,
         steps,
-        map: ResourceMap::default(),
+        map,
         parent: stopped.parent,
         supersedes: None,
         locks: Vec::new(),

@@ -73,7 +73,9 @@ pub async fn start_fence(
     if is_empty && left.by.is_none() {
         return Err(nothing_to_fence(group));
     }
-    let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
+    let steps = fence(&plan, left.planning)
+        .into_steps()
+        .map_err(ApiError::internal)?;
     let run = Run {
         kind: OperationKind::Fence,
         planning: Planning::Planned,
@@ -93,6 +95,8 @@ struct Left {
     map: ResourceMap,
     /// The failover that left it, if this site has its record.
     by: Option<OperationId>,
+    /// Whether that took its source with it.
+    planning: Planning,
 }
 
 impl Left {
@@ -108,6 +112,7 @@ impl Left {
             plan,
             map: failover.map,
             by: Some(failover.operation.id),
+            planning: failover.operation.planning,
         })
     }
 
@@ -135,6 +140,7 @@ impl Left {
             plan,
             map: ResourceMap::default(),
             by: None,
+            planning: Planning::Planned,
         })
     }
 }

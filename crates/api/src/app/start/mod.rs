@@ -7,6 +7,7 @@ pub mod adopt;
 pub mod adoptable;
 pub mod cleanup;
 pub mod fence;
+mod first_copy;
 pub mod interrupted;
 pub mod last_move;
 pub mod left_behind;

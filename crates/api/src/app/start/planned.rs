@@ -19,6 +19,7 @@ use crate::{
         refusal::Refusal,
         start::{
             admission,
+            first_copy::refuse_before_first_copy,
             left_behind::refuse_while_left,
             new_operation::{Asker, NewMove, start_reserved},
             source::{refreshed, source_seen},
@@ -84,6 +85,7 @@ pub async fn plan_move(
 ) -> ApiResult<PlannedMove> {
     let (plan, steps) = plan_move_here(app, stored, asked).await?;
     sync::require_in_sync(app, &stored.group).await?;
+    refuse_before_first_copy(app, &plan).await?;
     let warnings = refuse_move_that_would_lose(&plan, source)?;
     Ok(PlannedMove {
         plan,
