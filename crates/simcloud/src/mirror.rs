@@ -172,6 +172,7 @@ impl SimArrays {
                     what: format!("the first copy of {name} on {}", replication.target_array),
                     percent: Some(percent),
                     bytes_left: None,
+                    time_left: Some(takes - begun),
                     look_again: LOOK_AGAIN,
                 });
             }

@@ -230,6 +230,7 @@ async fn no_planned_move_starts_before_the_first_full_copies() {
         what: "the first copy of volume-web on mock://array-b".to_owned(),
         percent: Some(42),
         bytes_left: None,
+        time_left: None,
         look_again: Duration::from_secs(60),
     });
     let refused = act(&house, "member", failover_body()).await.expect(409);
