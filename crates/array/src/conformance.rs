@@ -11,6 +11,7 @@
 )]
 
 mod clones;
+pub mod in_place;
 mod patient;
 
 use async_trait::async_trait;

@@ -15,10 +15,17 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use protector_array::{conformance, conformance::Fixture};
-use protector_core::{clock::Clock, id::VolumeId, storage::StorageDriver};
+use protector_array::{
+    conformance,
+    conformance::{Fixture, in_place::MirrorFixture},
+};
+use protector_core::{
+    clock::Clock,
+    id::VolumeId,
+    storage::{ArrayObjects, CinderVolume, PromotionKind, StorageDriver},
+};
 use protector_simcloud::{
-    array::SimArrays,
+    array::{SimArrays, cinder_name},
     backend::{MemObjects, MemVolume},
 };
 
@@ -124,4 +131,104 @@ async fn promoted_volumes_and_clones_are_those_of_any_driver() {
     conformance::cloning_again_finds_the_clone(&bed).await;
     conformance::releasing_keeps_the_objects_and_drops_the_point(&bed).await;
     conformance::releasing_keeps_what_other_operations_use(&bed).await;
+}
+
+/// Mirrors, of which the target's driver can be had alone.
+struct Mirrors(Bed);
+
+impl Mirrors {
+    fn new() -> Self {
+        let (source, target) = (MemObjects::default(), MemObjects::default());
+        let arrays = BTreeMap::from([
+            ("mock://array-a".to_owned(), Arc::clone(&source)),
+            ("mock://array-b".to_owned(), Arc::clone(&target)),
+        ]);
+        Self(Bed {
+            arrays: SimArrays::of(PromotionKind::InPlace, arrays, Arc::new(Epoch)),
+            source,
+            target,
+        })
+    }
+
+    fn objects(&self, array: &str) -> MutexGuard<'_, BTreeMap<String, MemVolume>> {
+        match array == Fixture::source_array(&self.0) {
+            true => lock(&self.0.source),
+            false => lock(&self.0.target),
+        }
+    }
+
+    /// What the object behind a volume is called now: names follow what the other side does.
+    async fn name(&self, array: &str, volume: &VolumeId) -> String {
+        let own = cinder_name(volume);
+        if self.objects(array).contains_key(&own) {
+            return own;
+        }
+        let known = CinderVolume::known_by_id(volume.clone());
+        let located = self.0.arrays.locate(array, &known).await.unwrap().unwrap();
+        let objects = self.objects(array);
+        let mut behind = objects.iter().filter(|(_, object)| {
+            let mirror = object.mirror.as_ref();
+            mirror.is_some_and(|mirror| mirror.id == located.serial)
+        });
+        behind.next().unwrap().0.clone()
+    }
+}
+
+#[async_trait]
+impl MirrorFixture for Mirrors {
+    fn driver(&self) -> &dyn StorageDriver {
+        self.0.arrays.cut_off(None);
+        &self.0.arrays
+    }
+
+    fn driver_of_target(&self) -> &dyn StorageDriver {
+        self.0.arrays.cut_off(Some(self.source_array()));
+        &self.0.arrays
+    }
+
+    fn source_array(&self) -> &str {
+        Fixture::source_array(&self.0)
+    }
+
+    fn target_array(&self) -> &str {
+        Fixture::target_array(&self.0)
+    }
+
+    async fn new_volume(&self, text: &str) -> VolumeId {
+        let volume = VolumeId::new(uuid::Uuid::new_v4().to_string());
+        self.0.write_source(&volume, text.as_bytes()).await;
+        volume
+    }
+
+    async fn writes(&self, array: &str, volume: &VolumeId, text: &str) -> bool {
+        self.0.arrays.cut_off(None);
+        let name = self.name(array, volume).await;
+        let mut objects = self.objects(array);
+        let object = objects.get_mut(&name).unwrap();
+        if object.is_replica() {
+            return false;
+        }
+        object.bytes = Bytes::copy_from_slice(text.as_bytes());
+        true
+    }
+
+    async fn content(&self, array: &str, volume: &VolumeId) -> String {
+        self.0.arrays.cut_off(None);
+        self.0.arrays.catch_up();
+        let name = self.name(array, volume).await;
+        String::from_utf8(self.objects(array)[&name].bytes.to_vec()).unwrap()
+    }
+
+    async fn manage(&self, array: &str, source_name: &str) -> VolumeId {
+        let volume = VolumeId::new(uuid::Uuid::new_v4().to_string());
+        let mut objects = self.objects(array);
+        let object = objects.remove(source_name).unwrap();
+        objects.insert(cinder_name(&volume), object);
+        volume
+    }
+}
+
+#[tokio::test]
+async fn what_mirrors_promote_in_place_is_what_any_driver_does() {
+    conformance::in_place::all(&Mirrors::new()).await;
 }

@@ -167,7 +167,7 @@ fn known(volume: &VolumeId) -> CinderVolume {
 }
 
 /// Asks until it is done, at the pace that the array asks for.
-async fn done<T, F>(mut call: impl FnMut() -> F) -> Result<T, StorageError>
+pub(super) async fn done<T, F>(mut call: impl FnMut() -> F) -> Result<T, StorageError>
 where
     F: Future<Output = Result<ArrayProgress<T>, StorageError>>,
 {

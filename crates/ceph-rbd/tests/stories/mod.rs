@@ -1,8 +1,10 @@
 //! What happens to a volume, from its protection to the end.
 
+mod conformance;
 mod interrupted;
 mod killed;
 
+pub use conformance::*;
 pub use interrupted::*;
 pub use killed::*;
 
