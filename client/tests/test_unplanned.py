@@ -428,6 +428,18 @@ def test_a_dry_run_of_a_failback(clouds, run, words):
     assert clouds.bodies("POST", clouds.url(ACTION)) == [{"failback": {"dry_run": True}}]
 
 
+def test_a_recovery_point_is_asked_for_in_the_dry_run_and_in_what_starts_the_move(clouds, run):
+    clouds.dead("a")
+    url = survivor(clouds)
+    words = [*UNPLANNED, "--recovery-point", "point-1"]
+    result = run(*words, "--dry-run", both=True)
+    command = "openstack dr failover prod-web-app --unplanned --recovery-point point-1"
+    assert f"To start it: {command}\n" in result.out
+    assert run(*words, "--yes", both=True).code == 0
+    asked = [body["failover"]["recovery_point"] for body in clouds.bodies("POST", url)]
+    assert asked == ["point-1"] * 3
+
+
 def test_a_dry_run_says_with_all_its_options_what_starts_the_move(clouds, run):
     planned(clouds, "failback", retain_source_volumes=True)
     options = ["--retain-source-volumes", "--flavor-mapping", f"{NET_A}={NET_B}"]

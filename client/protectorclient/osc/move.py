@@ -252,6 +252,8 @@ def _without_dry_run(parsed_args: argparse.Namespace, preview: Preview) -> str:
         options.append(("--unplanned", None))
     if getattr(parsed_args, "retain_source_volumes", False):
         options.append(("--retain-source-volumes", None))
+    if getattr(parsed_args, "recovery_point", None) is not None:
+        options.append(("--recovery-point", parsed_args.recovery_point))
     for name in ("network_mapping", "flavor_mapping"):
         for here, there in getattr(parsed_args, name):
             options.append((f"--{name.replace('_', '-')}", f"{here}={there}"))
