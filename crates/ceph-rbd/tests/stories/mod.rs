@@ -615,7 +615,7 @@ pub async fn a_group_of_twenty(clusters: &Clusters) {
     once(|| driver.protect(&replication, &volumes))
         .await
         .unwrap();
-    calls("protected already");
+    assert!(calls("protected already") <= 4 * VOLUMES);
     let point = once(|| driver.replicate(&replication, &volumes, &operation))
         .await
         .unwrap();
@@ -629,7 +629,7 @@ pub async fn a_group_of_twenty(clusters: &Clusters) {
         .recovery_points(&replication, &volumes)
         .await
         .unwrap();
-    calls("latest point");
+    assert!(calls("latest point") < VOLUMES);
     for volume in &volumes {
         let one = std::slice::from_ref(volume);
         once(|| driver.fence(&replication, one, &operation))
