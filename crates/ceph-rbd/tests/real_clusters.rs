@@ -36,6 +36,7 @@ async fn the_driver_on_real_clusters() {
     tell! {
         what_is_not_set_up_is_found
         it_is_as_any_driver
+        a_first_copy_tells_how_far_it_is
         there_and_back_three_times
         a_promotion_is_discarded_and_the_source_goes_on
         a_busy_source_is_not_fenced

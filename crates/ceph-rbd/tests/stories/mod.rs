@@ -12,8 +12,9 @@ use protector_ceph_rbd::{CephArray, CephRbdDriver};
 use protector_core::{
     id::RecoveryPointId,
     storage::{
-        ArrayObjects, CinderVolume, GroupFailover, GroupReplication, PromotedVolume, PromotionKind,
-        PromotionMode, RecoveryPoint, Relation, Replication, StorageErrorKind, TestClones, Written,
+        ArrayObjects, ArrayProgress, CinderVolume, GroupFailover, GroupReplication, PromotedVolume,
+        PromotionKind, PromotionMode, RecoveryPoint, Relation, Replication, StorageErrorKind,
+        TestClones, Written,
     },
 };
 
@@ -142,6 +143,32 @@ async fn relation(clusters: &Clusters, volume: &CinderVolume) -> Relation {
         Relation::Same
     );
     clusters.driver.relation(&one, &other).await.unwrap()
+}
+
+pub async fn a_first_copy_tells_how_far_it_is(clusters: &Clusters) {
+    let (replication, volume) = (clusters.there(), new_volume());
+    let image = name(&volume);
+    clusters
+        .rbd("a", &format!("create --size 1200M volumes/{image}"))
+        .unwrap();
+    clusters.write("a", &volume, "first 300").unwrap();
+    let volumes = std::slice::from_ref(&volume);
+    let mut told = Vec::new();
+    loop {
+        let protected = clusters.driver.protect(&replication, volumes).await;
+        match protected.unwrap() {
+            ArrayProgress::Done(()) => break,
+            ArrayProgress::Pending(pending) => told.push(pending),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    let far = told.iter().find_map(|pending| pending.percent);
+    assert!(far.is_some_and(|percent| percent < 100), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|pending| pending.to_string().contains(" %")),
+        "{told:?}"
+    );
 }
 
 pub async fn there_and_back_three_times(clusters: &Clusters) {
