@@ -79,13 +79,14 @@ impl World {
         let lost = self.record(&self.journal, &self.operation);
         let here = Arc::new(MemoryJournal::new());
         if let Some((mut group, members)) = self.journal.group(&self.group) {
-            group.status = GroupStatus::FailingOver;
+            // As the start of an abort leaves it.
+            group.status = GroupStatus::Error;
             here.put_group(group, members);
         }
         let injector = Injector::new(abort.faults.clone(), None);
         let mut after = self.source.facts();
         if is_lost && has_stopped_something(&lost) {
-            trouble::cut_off(&self.target.cloud);
+            trouble::take_down(&self.target.cloud);
             self.arrays.cut_off(Some("mock://array-b"));
             let engines = self.start_engines_of(&Protector {
                 journal: Arc::clone(&here),
@@ -108,6 +109,9 @@ impl World {
             self.settled(&self.operation).await;
             self.aftermath().await;
             engines.end().await;
+        } else if is_lost {
+            outage.end();
+            self.settled(&self.operation).await;
         }
         home.end().await;
         let group = here.group(&self.group).map(|(group, _)| group);

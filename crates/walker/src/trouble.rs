@@ -169,6 +169,15 @@ pub(crate) fn cut_off(cloud: &SharedCloud) {
     });
 }
 
+/// Takes the cloud down: whatever is asked of it is turned away by what is still there.
+pub(crate) fn take_down(cloud: &SharedCloud) {
+    lock(cloud).add_fault(rule(FaultEffect::Call(CallEffect::Status {
+        status: 503,
+        body: None,
+        headers: BTreeMap::new(),
+    })));
+}
+
 pub(crate) fn is_cut_off(cloud: &SharedCloud) -> bool {
     lock(cloud).faults().iter().any(|rule| rule.id == CUT_OFF)
 }

@@ -24,7 +24,8 @@ pub struct KeptPointView {
     /// Of what the volumes are one moment: `group`, `group_when_quiet` (while nothing was written), `volume`.
     #[schema(value_type = String)]
     pub consistency: &'static str,
-    /// Whether an unplanned failover can go to it; a test failover can go to each.
+    /// Whether an unplanned failover can be asked to go to it: not where the array goes to what it has at the moment, whichever is
+    /// named. A test failover can go to each.
     pub for_failover: bool,
     /// The array that has it.
     pub array: String,

@@ -107,6 +107,24 @@ pub fn changed(
     policy
 }
 
+/// Sees that the policy's arrays exist, are two, are set up for each other, and hold what the group's members have.
+pub async fn check_with_arrays(
+    app: &App,
+    group: &Group,
+    policy: &ReplicationPolicy,
+) -> ApiResult<()> {
+    check(app, group, policy).await?;
+    well_set_up(app, group, policy).await
+}
+
+/// Whether `changes` name other arrays than `policy` has.
+pub fn changes_arrays(policy: &ReplicationPolicy, changes: &PolicyChanges) -> bool {
+    let is_another =
+        |given: &Option<String>, held: &String| given.as_ref().is_some_and(|given| given != held);
+    is_another(&changes.primary_array, &policy.primary_fa_url)
+        || is_another(&changes.secondary_array, &policy.secondary_fa_url)
+}
+
 /// Sees that the policy's arrays exist, are two, and hold what the group's members have.
 pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiResult<()> {
     names::array("policy.primary_array", &policy.primary_fa_url)?;
@@ -124,7 +142,6 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
     }
     known(app, "policy.primary_array", &policy.primary_fa_url).await?;
     known(app, "policy.secondary_array", &policy.secondary_fa_url).await?;
-    well_set_up(app, group, policy).await?;
     let array = current_array(group, policy);
     for member in app.database.member_list(&group.id).await? {
         for volume in &member.volumes {
@@ -138,14 +155,17 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
 
 /// Refuses a policy whose arrays are not set up for each other: at the failover it would be too late.
 async fn well_set_up(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiResult<()> {
-    let found = app.storage.findings(&policy.replication(group)).await;
-    let findings = found.map_err(|error| refused_by_array(&error))?;
-    match findings.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::bad_request(format!(
-            "policy: the arrays are not set up for each other: {}.",
+    const FIELD: &str = "policy.secondary_array";
+    match app.storage.findings(&policy.replication(group)).await {
+        Ok(findings) if findings.is_empty() => Ok(()),
+        Ok(findings) => Err(ApiError::bad_request(format!(
+            "{FIELD}: {} and {} are not set up for each other: {}.",
+            policy.primary_fa_url,
+            policy.secondary_fa_url,
             findings.join("; ")
         ))),
+        Err(error) if error.kind.may_pass() => Err(refused_by_array(&error)),
+        Err(error) => Err(ApiError::bad_request(format!("{FIELD}: {error}."))),
     }
 }
 

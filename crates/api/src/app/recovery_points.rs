@@ -6,7 +6,6 @@ use protector_wire::recovery_point::{KeptPointView, RecoveryPointsAnswer};
 use super::{
     App,
     policy::{self, capabilities_of},
-    refusal::Refusal,
     start::{admission::refused, recovery_point::points_of},
 };
 use crate::http::error::{ApiError, ApiResult};
@@ -24,19 +23,16 @@ pub async fn list(app: &App, group: &Group) -> ApiResult<RecoveryPointsAnswer> {
         .map_err(|refusal| refused(group, &refusal))?;
     let can = capabilities_of(app, &plan)?;
     let points = points_of(app, &plan).await;
-    let points = points.map_err(|why| ApiError::new(Refusal::ArraySilent, why.into_sentence()))?;
+    let points = points.map_err(|why| ApiError::new(why.refusal(), why.into_sentence()))?;
     let now = app.clock.now();
-    let entries = points
-        .into_iter()
-        .enumerate()
-        .map(|(place, point)| KeptPointView {
-            id: point.id.to_string(),
-            taken_at: point.taken_at.into(),
-            age_seconds: (now - point.taken_at).num_seconds().max(0),
-            consistency: can.consistency.as_str(),
-            for_failover: place == 0 || can.recovery_points == PointsKept::Several,
-            array: plan.target_array.clone(),
-        });
+    let entries = points.into_iter().map(|point| KeptPointView {
+        id: point.id.to_string(),
+        taken_at: point.taken_at.into(),
+        age_seconds: (now - point.taken_at).num_seconds().max(0),
+        consistency: can.consistency.as_str(),
+        for_failover: can.recovery_points == PointsKept::Several,
+        array: plan.target_array.clone(),
+    });
     Ok(RecoveryPointsAnswer {
         recovery_points: entries.collect(),
     })

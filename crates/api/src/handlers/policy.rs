@@ -58,7 +58,7 @@ pub async fn create(
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     let now = app.clock.now();
     let policy = app_policy::made(&stored.group, body.policy, now);
-    app_policy::check(&app, &stored.group, &policy).await?;
+    app_policy::check_with_arrays(&app, &stored.group, &policy).await?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let version = app.database.policy_insert(&policy, now).await?;
@@ -90,8 +90,12 @@ pub async fn update(
     let now = app.clock.now();
     let held = app_policy::of(&app, &stored.group).await?;
     app_policy::check_tokens_are_given_anew(&held, &body.policy)?;
+    let changes_arrays = app_policy::changes_arrays(&held, &body.policy);
     let policy = app_policy::changed(held, body.policy, now);
-    app_policy::check(&app, &stored.group, &policy).await?;
+    match changes_arrays {
+        true => app_policy::check_with_arrays(&app, &stored.group, &policy).await?,
+        false => app_policy::check(&app, &stored.group, &policy).await?,
+    }
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let version = app

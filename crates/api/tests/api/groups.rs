@@ -323,24 +323,32 @@ async fn arrays_that_are_not_set_up_for_each_other_are_refused_with_the_cure() {
     let house = House::with_group().await;
     let path = group_path("web", "/policy");
     let cure = "array ceph-b: mirroring is not enabled on pool volumes: 'rbd mirror pool enable volumes image'";
-    house
-        .outside
-        .arrays
-        .findings
-        .lock()
-        .unwrap()
-        .push(cure.to_owned());
-    let before = house.get(&path, "reader").await.expect(200).body;
+    let mut findings = house.outside.arrays.findings.lock().unwrap();
+    findings.push(cure.to_owned());
+    drop(findings);
+    // Only an operator can mend them, and the tenant's objective is another thing.
     let body = json!({"policy": {"rpo_minutes": 5}});
+    let changed = house.send(Method::PUT, &path, "member", body).await;
+    assert_eq!(changed.expect(200).body["policy"]["rpo_minutes"], 5);
+    let before = house.get(&path, "reader").await.expect(200).body;
+    let body = json!({"policy": {"primary_array": "mock://array-b", "secondary_array": "mock://array-a",
+        "primary_fa_api_token": null}});
     let refused = house
         .send(Method::PUT, &path, "member", body)
         .await
         .expect(400);
     assert_eq!(
         refused.message(),
-        format!("policy: the arrays are not set up for each other: {cure}.")
+        format!(
+            "policy.secondary_array: mock://array-b and mock://array-a are not set up for each other: {cure}."
+        )
     );
     assert_eq!(house.get(&path, "reader").await.expect(200).body, before);
+    house.delete(&path, "member").await.expect(204);
+    let made = house
+        .send(Method::POST, &path, "member", policy_body())
+        .await;
+    assert!(made.expect(400).message().contains(cure));
 }
 
 #[tokio::test]

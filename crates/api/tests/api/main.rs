@@ -51,4 +51,4 @@ mod test_failover;
 mod two_sites;
 mod unplanned;
 mod unseen_names;
-mod way_back;
+pub mod way_back;

@@ -10,14 +10,18 @@ use protector_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    fakes::{FixedClock, WEB},
+    fakes::{FixedClock, NET_A, WEB},
     house::{Answer, House, group_path},
+    way_back,
 };
 
 const NEWEST: (&str, &str) = ("openstack-api-version", "protector 1.3");
 
 async fn with_two_points() -> House {
-    let house = House::with_member(WEB).await;
+    having_two_points(House::with_member(WEB).await)
+}
+
+fn having_two_points(house: House) -> House {
     let point = |id: &str, seconds| RecoveryPoint {
         id: id.into(),
         taken_at: FixedClock.now() - TimeDelta::seconds(seconds),
@@ -74,7 +78,7 @@ async fn they_are_listed_newest_first_with_what_they_are_good_for() {
 }
 
 #[tokio::test]
-async fn an_array_that_goes_to_its_latest_only_says_so() {
+async fn an_array_that_goes_to_what_it_has_at_the_moment_says_so() {
     let house = with_two_points().await;
     *house.outside.arrays.kept.lock().unwrap() = PointsKept::LatestOnly;
     let shown = listed(&house).await.expect(200);
@@ -84,7 +88,7 @@ async fn an_array_that_goes_to_its_latest_only_says_so() {
         .iter()
         .map(|point| point["for_failover"].clone())
         .collect();
-    assert_eq!(for_failover, [true, false]);
+    assert_eq!(for_failover, [false, false]);
 }
 
 #[tokio::test]
@@ -152,4 +156,76 @@ async fn a_dry_run_tells_what_the_arrays_can_do() {
     let path = group_path("web", "/action");
     let old = house.send(Method::POST, &path, "member", asked).await;
     assert_eq!(old.expect(200).body["preview"].get("capabilities"), None);
+}
+
+/// An unplanned move to this site, which is the primary one, of a group that runs on the other.
+fn unplanned(verb: &str, point: &str, dry_run: bool) -> Value {
+    json!({verb: {"type": "unplanned", "dry_run": dry_run, "network_mapping": {NET_A: NET_A},
+        "recovery_point": point}})
+}
+
+#[tokio::test]
+async fn an_unplanned_move_goes_to_the_one_that_is_asked_for() {
+    for verb in ["failover", "failback"] {
+        let house = having_two_points(way_back::failed_over().await);
+        let shown = act(&house, unplanned(verb, "point-1", true))
+            .await
+            .expect(200);
+        let point = &shown.body["preview"]["recovery_point"];
+        assert_eq!(
+            (&point["id"], &point["age_seconds"]),
+            (&json!("point-1"), &json!(3600))
+        );
+        let begun = act(&house, unplanned(verb, "point-1", false))
+            .await
+            .expect(202);
+        let id = begun.body["operation"]["id"].as_str().unwrap().into();
+        let record = house.database.operation_show_by_id(&id).await.unwrap();
+        let wanted = record.operation.plan.recovery_point.unwrap();
+        assert_eq!(wanted.as_str(), "point-1");
+    }
+}
+
+#[tokio::test]
+async fn no_unplanned_move_is_promised_a_point_that_its_array_cannot_go_back_to() {
+    let house = having_two_points(way_back::failed_over().await);
+    *house.outside.arrays.kept.lock().unwrap() = PointsKept::LatestOnly;
+    for point in ["point-1", "point-2"] {
+        let refused = act(&house, unplanned("failover", point, false)).await;
+        let text = refused.expect(400).message().to_owned();
+        assert!(
+            text.starts_with(
+                "failover.recovery_point: mock://array-a goes to what it has at the moment"
+            ),
+            "{text}"
+        );
+    }
+}
+
+/// Its copies are of what came last, and may have been written to.
+#[tokio::test]
+async fn what_was_interrupted_is_not_used_for_a_point_that_is_asked_for() {
+    let (house, _) = way_back::taken_over_in_vain().await;
+    let house = having_two_points(house);
+    for point in ["point-1", "point-2"] {
+        let shown = act(&house, unplanned("failover", point, true)).await;
+        let shown = shown.expect(200).body["preview"].clone();
+        let warnings = shown["warnings"].to_string();
+        assert!(!warnings.contains("was interrupted"), "{warnings}");
+        assert_eq!(shown["recovery_point"]["id"], point);
+    }
+}
+
+#[tokio::test]
+async fn an_array_that_does_not_answer_is_named_with_the_field() {
+    let house = having_two_points(way_back::failed_over().await);
+    let mut away = house.outside.arrays.away.lock().unwrap();
+    away.insert("mock://array-a".to_owned());
+    drop(away);
+    let silent = act(&house, unplanned("failover", "point-1", false)).await;
+    let text = silent.expect(503).message().to_owned();
+    assert!(
+        text.starts_with("failover.recovery_point: The recovery points cannot be told"),
+        "{text}"
+    );
 }

@@ -289,13 +289,13 @@ async fn nothing_rests_on_what_a_lost_site_has_before_that_is_a_replica_again() 
         },
     )
     .await;
-    let there = json!({"failover": {"network_mapping": {NET_A: NET_A}}});
+    let there = json!({"failover": {"type": "planned", "network_mapping": {NET_A: NET_A}}});
     let test = json!({"test_failover": {"network_mapping": {NET_A: NET_A}}});
     for action in [&there, &test] {
         let refused = act(&house, action.clone()).await.expect(409);
         let said = refused.message();
         assert!(
-            said.contains("of 1 of its volumes is not a replica"),
+            said.contains("of 2 of its volumes is not a replica"),
             "{said}"
         );
         let command = format!("'openstack dr operation cleanup {id}' first");

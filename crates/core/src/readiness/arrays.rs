@@ -104,6 +104,14 @@ pub(super) fn backend(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
             );
         }
     }
+    if let (Ok(()), Ok(()), Err(silence)) = (&arrays.source, &arrays.target, &arrays.set_up) {
+        let found = ReadinessFinding::error(
+            check,
+            format!("not checked: whether the arrays are set up for each other: {silence}"),
+            "your operator sees to what it says; then check again",
+        );
+        problems.push(found.about(&arrays.target_array));
+    }
     for finding in arrays.set_up.iter().flatten() {
         let found = ReadinessFinding::error(
             check,

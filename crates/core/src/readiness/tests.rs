@@ -830,6 +830,15 @@ fn of_arrays_is_told_what_is_not_there_not_known_and_not_set_up() {
         Severity::Error,
         Some("array-b"),
     );
+    expect(
+        |facts| {
+            let silence = Silence::Unreachable("no answer within 10 s".to_owned());
+            facts.arrays.as_mut().unwrap().set_up = Err(silence);
+        },
+        ReadinessSubject::Backend,
+        Severity::Error,
+        Some("array-b"),
+    );
 }
 
 #[test]

@@ -175,7 +175,8 @@ impl Ports<'_> {
     }
 
     /// Gives each port that an interrupted operation has made for the member our mark: it is deleted with the copy that has it,
-    /// or taken back by this operation, and is nothing of the interrupted one any more.
+    /// or taken back by this operation, and is nothing of the interrupted one any more. One that no copy has, and no card of
+    /// ours uses, is deleted.
     async fn take_over_ports(
         &self,
         cx: &mut StepContext<'_>,
@@ -186,8 +187,16 @@ impl Ports<'_> {
         }
         let target = self.clouds.target(cx).await?;
         let member = member(cx, source_id)?.clone();
-        let made = made_on_target(&target, cx, &member, &cx.plan().interrupted).await?;
+        let made = made_on_target(&target, cx, &member).await?;
+        // A server that Nova is building may not have its ports yet.
+        let has_a_copy = !made.is_empty() && self.has_a_copy(cx, source_id).await?;
         for port in made {
+            if is_free(&port) && !has_a_copy {
+                if let Some(not_yet) = self.delete_unused(&target, cx, &member, &port).await? {
+                    return Ok(Some(not_yet));
+                }
+                continue;
+            }
             let maker = mark::maker(cx.operation);
             let Some(ours) = port_description_of(&port.description, maker) else {
                 continue;
@@ -200,6 +209,35 @@ impl Ports<'_> {
                 port.id
             ));
         }
+        Ok(None)
+    }
+
+    async fn delete_unused(
+        &self,
+        target: &Cloud,
+        cx: &mut StepContext<'_>,
+        member: &Member,
+        port: &Port,
+    ) -> Result<Option<Progress>, StepError> {
+        let intent = cx.intend_to_delete_port(port.id.as_str()).await?;
+        if !made_on_target(target, cx, member).await?.contains(port) {
+            cx.has_not_deleted_port(port.id.as_str());
+            return Ok(Some(self.clouds.changed_meanwhile(cx)));
+        }
+        let cloud = intent.on(target);
+        delete(&cloud, cx, port, |why| {
+            format!(
+                "port {} ({}), which an interrupted operation has made and nothing uses, could not be deleted: {why}",
+                port.id,
+                addresses_of(port)
+            )
+        })
+        .await?;
+        cx.fact(format!(
+            "port {} ({}), which an interrupted operation has made and nothing used, was deleted",
+            port.id,
+            addresses_of(port)
+        ));
         Ok(None)
     }
 
@@ -728,24 +766,31 @@ async fn marked(
     target.network().ports(&filter).await.map_err(stop)
 }
 
-/// The ports that any of `makers` has made for `member` on the target, free or not.
+/// The ports on the target that an interrupted operation has made for `member`, free or not.
 async fn made_on_target(
     target: &Cloud,
     cx: &StepContext<'_>,
     member: &Member,
-    makers: &[OperationId],
 ) -> Result<Vec<Port>, StepError> {
-    let filter = PortFilter {
-        project_id: Some(cx.plan().target.project_id.clone()),
-        ..PortFilter::default()
-    };
-    let mut ports = target.network().ports(&filter).await.map_err(stop)?;
-    ports.retain(|port| {
-        let by =
-            |maker: &OperationId| is_port_made_by(&port.description, &member.id, maker.as_str());
-        makers.iter().any(by)
-    });
-    Ok(ports)
+    let networks: BTreeSet<NetworkId> = cards(member)
+        .map(|(_, nic)| mapped_network(cx, nic))
+        .collect::<Result<_, _>>()?;
+    let mut made = Vec::new();
+    for network in networks {
+        let filter = PortFilter {
+            project_id: Some(cx.plan().target.project_id.clone()),
+            network_id: Some(network),
+            ..PortFilter::default()
+        };
+        let ports = target.network().ports(&filter).await.map_err(stop)?;
+        made.extend(ports.into_iter().filter(|port| {
+            let by = |maker: &OperationId| {
+                is_port_made_by(&port.description, &member.id, maker.as_str())
+            };
+            cx.plan().interrupted.iter().any(by)
+        }));
+    }
+    Ok(made)
 }
 
 /// The ports that `maker` has made for `member`, of a server that is gone.

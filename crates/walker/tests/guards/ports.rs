@@ -1082,3 +1082,42 @@ async fn the_free_port_of_an_interrupted_failover_is_used_by_the_one_in_its_plac
     assert_eq!(port["description"], description);
     assert_ne!(port["device_id"], "");
 }
+
+/// The address that it could not have then can be had now: its port with another one is nobody's.
+#[tokio::test(start_paused = true)]
+async fn a_port_of_an_interrupted_failover_that_nothing_uses_is_deleted() {
+    let left = |fixture: &Fixture| {
+        let network = lock(&fixture.target).network_id("demo-net").unwrap();
+        let of_lost = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.70"}],
+            "description": "of the web (protector:member-1:op-lost)"}});
+        fixture.on_target("demo", "POST", "network /ports", &of_lost);
+    };
+    let in_its_place = |plan: &mut Plan| {
+        addresses(&mut plan.members[0].server.nics[0], &[WANTED]);
+        plan.members[0].server.nics[0].port = Some(port());
+        plan.interrupted = vec!["op-lost".into()];
+    };
+    let (fixture, record) = Fixture::moved_as(in_its_place, left, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let ports = marked(&fixture);
+    let [port] = ports.as_slice() else {
+        panic!("{ports:?}");
+    };
+    assert_eq!(fixed(port), [WANTED]);
+    let told = facts(&record, "complete_ports");
+    assert!(
+        told.contains(
+            "(10.20.0.70), which an interrupted operation has made and nothing used, was deleted"
+        ),
+        "{told}"
+    );
+    let mut lines = record.steps.iter();
+    let line = lines
+        .find(|step| step.phase_name == "complete_ports")
+        .unwrap();
+    let deleted: Vec<_> = removals(&record, line)
+        .into_iter()
+        .map(|removal| removal.end)
+        .collect();
+    assert_eq!(deleted, [RemovalEnd::Gone]);
+}

@@ -20,9 +20,7 @@ use crate::{
         refusal::Refusal,
         reset_status::holdings,
         start::{
-            admission::refuse_wrong_status,
-            last_move::last_begun,
-            recovery_point::{NoPoint, chosen_point},
+            admission::refuse_wrong_status, last_move::last_begun, recovery_point::chosen_point,
         },
         sync::LOST_SITE_PATIENCE,
     },
@@ -98,11 +96,7 @@ pub async fn to_take_over(
         Interrupted::InVain(last) => last,
     };
     let newest = chosen_point(app, plan).await.map_err(|why| {
-        let refusal = match &why {
-            NoPoint::NoneYet(_) => Refusal::NotMovable,
-            NoPoint::Silent(_) => Refusal::ArraySilent,
-        };
-        ApiError::new(refusal, format!(
+        ApiError::new(why.refusal(), format!(
             "Whether {} has replicated protection group {} since failover {} decides what is recovered. {}",
             plan.source.site, plan.group_name, last.operation.id, why.into_sentence()
         ))

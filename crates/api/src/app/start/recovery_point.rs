@@ -22,15 +22,31 @@ const PATIENCE_OF_A_START: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoPoint {
     NoneYet(String),
-    /// The array does not say.
+    /// The array does not say at the moment.
     Silent(String),
+    /// It will not say before somebody has done something.
+    Refused(String),
 }
 
 impl NoPoint {
     pub(crate) fn into_sentence(self) -> String {
         match self {
-            Self::NoneYet(why) | Self::Silent(why) => why,
+            Self::NoneYet(why) | Self::Silent(why) | Self::Refused(why) => why,
         }
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::NoneYet(_) => Refusal::NotMovable,
+            Self::Silent(_) => Refusal::ArraySilent,
+            Self::Refused(_) => Refusal::ArrayRefuses,
+        }
+    }
+
+    /// The answer to a request whose `field` needs to know it.
+    pub(crate) fn into_error(self, field: &str) -> ApiError {
+        let refusal = self.refusal();
+        ApiError::new(refusal, format!("{field}: {}", self.into_sentence()))
     }
 }
 
@@ -75,9 +91,13 @@ async fn points_within(
     let array = &plan.target_array;
     match tokio::time::timeout(patience, asked).await {
         Ok(Ok(points)) => Ok(points),
-        Ok(Err(error)) => Err(NoPoint::Silent(format!(
-            "The recovery points cannot be told: {error}."
-        ))),
+        Ok(Err(error)) => {
+            let why = format!("The recovery points cannot be told: {error}.");
+            Err(match error.kind.may_pass() {
+                true => NoPoint::Silent(why),
+                false => NoPoint::Refused(why),
+            })
+        }
         Err(_) => Err(NoPoint::Silent(format!(
             "The recovery points cannot be told: {array} did not answer within {} s.",
             patience.as_secs()
@@ -85,47 +105,45 @@ async fn points_within(
     }
 }
 
-/// Whether an older recovery point than the latest is wanted.
+/// The recovery point that was asked for, if one was.
 ///
 /// # Errors
 ///
-/// 400 where the array has no such point, or goes to the latest only; 503 where it does not say.
-pub(crate) async fn wants_an_older(
+/// 400 where the array has no such point, or, for an unplanned move, goes to what it has at the moment only; 503 where it does
+/// not say, 409 where it refuses to.
+pub(crate) async fn asked_for(
     app: &App,
     plan: &Plan,
     field: &str,
     kept: PointsKept,
-) -> ApiResult<bool> {
+) -> ApiResult<Option<RecoveryPoint>> {
     let Some(wanted) = &plan.recovery_point else {
-        return Ok(false);
+        return Ok(None);
     };
     let array = &plan.target_array;
-    let points = match points_of(app, plan).await {
-        Ok(points) => points,
-        Err(why) => return Err(ApiError::new(Refusal::ArraySilent, why.into_sentence())),
-    };
-    if points.first().is_some_and(|latest| latest.id == *wanted) {
-        return Ok(false);
-    }
-    let named = format!("'openstack dr recovery-point list {}'", plan.group_name);
-    if !points.iter().any(|point| point.id == *wanted) {
+    if kept == PointsKept::LatestOnly {
         return Err(ApiError::bad_request(format!(
-            "{field}: {array} has no recovery point {wanted} of the group; {named} shows those that it has."
+            "{field}: {array} goes to what it has at the moment, whichever recovery point is named; leave the field out. A test failover can show {wanted}."
         )));
     }
-    match kept {
-        PointsKept::Several => Ok(true),
-        PointsKept::LatestOnly => Err(ApiError::bad_request(format!(
-            "{field}: {array} goes to what it has at the moment and to nothing before that; leave the field out. A test failover can show {wanted}."
+    match chosen_point(app, plan).await {
+        Ok(point) => Ok(Some(point)),
+        Err(NoPoint::NoneYet(_)) => Err(ApiError::bad_request(format!(
+            "{field}: {array} has no recovery point {wanted} of the group; 'openstack dr recovery-point list {}' shows those that it has.",
+            plan.group_name
         ))),
+        Err(silent) => Err(silent.into_error(field)),
     }
 }
 
 /// `plan` with its members as they were when the recovery point that it goes to was made. The array is asked only where a member
-/// was another since; where it does not say, they are as they are, and the step that chooses the point says so.
-pub(crate) async fn as_at_its_point(app: &App, plan: Plan) -> Plan {
+/// was another since, and where its answer is not `known` yet; where it does not say, they are as they are, and the step that chooses the point says so.
+pub(crate) async fn as_at_its_point(app: &App, plan: Plan, known: Option<&RecoveryPoint>) -> Plan {
     if !plan.has_history() {
         return plan;
+    }
+    if let Some(point) = known {
+        return plan.as_at(point.taken_at);
     }
     match chosen_within(app, &plan, PATIENCE_OF_A_START).await {
         Ok(point) => plan.as_at(point.taken_at),

@@ -26,7 +26,7 @@ use crate::{
             new_operation::{
                 Asker, insert, nobody_began, queued, refuse_while_cleaned, try_insert, why_not,
             },
-            recovery_point::{as_at_its_point, wants_an_older},
+            recovery_point::{as_at_its_point, asked_for},
         },
         sync,
     },
@@ -120,14 +120,9 @@ pub async fn start_test_failover(
         .to_recovery_point(request.recovery_point.clone().map(RecoveryPointId::new));
     refuse_stale_replicas(app, group, &plan).await?;
     // A test clones a point, and any of them can be cloned.
-    wants_an_older(
-        app,
-        &plan,
-        "test_failover.recovery_point",
-        PointsKept::Several,
-    )
-    .await?;
-    let plan = as_at_its_point(app, plan).await;
+    let field = "test_failover.recovery_point";
+    let asked = asked_for(app, &plan, field, PointsKept::Several).await?;
+    let plan = as_at_its_point(app, plan, asked.as_ref()).await;
     let steps = test_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

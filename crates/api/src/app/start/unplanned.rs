@@ -24,7 +24,7 @@ use crate::{
             },
             left_behind::refuse_stale_replicas_here,
             new_operation::{Asker, Run, busy, start},
-            recovery_point::{as_at_its_point, wants_an_older},
+            recovery_point::{as_at_its_point, asked_for},
         },
     },
     http::error::{ApiError, ApiResult},
@@ -184,14 +184,14 @@ pub(crate) async fn plan_to_take_over(
         .to_recovery_point(request.recovery_point.clone());
     let field = format!("{}.recovery_point", request.action.as_str());
     let kept = capabilities_of(app, &plan)?.recovery_points;
-    let is_older = wants_an_older(app, &plan, &field, kept).await?;
+    let asked = asked_for(app, &plan, &field, kept).await?;
     refuse_stale_replicas_here(app, group, &plan).await?;
     let plan = match these {
         None => {
-            // What was interrupted has copies of what came last.
-            let interrupted = match is_older {
-                true => Interrupted::Nothing,
-                false => interrupted,
+            // What was interrupted has copies of what came after it, and may have written to them.
+            let interrupted = match asked {
+                Some(_) => Interrupted::Nothing,
+                None => interrupted,
             };
             let made = to_take_over(app, interrupted, &plan).await?;
             let plan = plan.taking_over(made);
@@ -200,7 +200,7 @@ pub(crate) async fn plan_to_take_over(
         }
         Some(made) => plan.taking_over(made),
     };
-    let plan = as_at_its_point(app, plan).await;
+    let plan = as_at_its_point(app, plan, asked.as_ref()).await;
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
