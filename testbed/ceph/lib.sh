@@ -20,6 +20,7 @@ alive() {
   local pid file; file="$(pid_file "$1" "$2")"
   [ -s "$file" ] || return 1
   pid="$(cat "$file")"
+  [ -r "/proc/$pid/cmdline" ] || return 1
   tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$(conf "$1")" || return 1
   echo "$pid"
 }

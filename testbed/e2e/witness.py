@@ -9,11 +9,10 @@ witness.py operation FILE STATUS STEPS   the record of `operation show -f json` 
 """
 
 import json
-import os
 import sys
 
+import disks
 from cloud import Cloud
-from seed import backing_file, sha256, volumes_folder
 
 SOURCE, TARGET = "site-a", "site-b"
 # What must be the same on both sites, as Nova tells it to an administrator in the tenant's project.
@@ -58,7 +57,7 @@ def volume(admin, site, place):
             "bootable": seen["bootable"],
             "volume_type": seen["volume_type"],
             "device": place["device"],
-            "sha256": sha256(backing_file(site, seen["id"])),
+            "sha256": disks.of(site).sha256(disks.name_of(seen["id"])),
         },
     }
 
@@ -95,7 +94,7 @@ def extras(after):
     for each in Cloud(TARGET).cinder("GET", "/volumes/detail")["volumes"]:
         if each["id"] not in used:
             yield f"volume {each['name']} ({each['id']}) on {TARGET} belongs to no server"
-    for name in os.listdir(volumes_folder(TARGET)):
+    for name in disks.of(TARGET).names():
         if name.startswith("protector-"):
             yield f"file {name} on the back end of {TARGET} was promoted and not imported"
 
@@ -114,7 +113,7 @@ def leftovers(before, kept):
 
 def leftover_volume(admin, each, kept):
     answer = admin.raw("volumev3", "GET", "/volumes/" + each["id"])
-    file_there = os.path.exists(backing_file(SOURCE, each["id"]))
+    file_there = disks.of(SOURCE).has(disks.name_of(each["id"]))
     what = f"volume {each['same']['name']} ({each['id']})"
     if kept:
         status = answer.json()["volume"]["status"] if answer.status_code == 200 else answer.status_code

@@ -133,8 +133,11 @@ def cloud():
         if not c.compute.find_flavor(name):
             c.compute.create_flavor(name=name, ram=ram, vcpus=vcpus, disk=disk)
     bs = c.block_storage
+    # Cinder's RBD driver takes the very text '<is> True' as its own order to mirror an image, which
+    # fails for every clone of a Glance image; the scheduler and protector read either.
+    enabled = '<is> true' if E['BACKEND'] == 'rbd' else '<is> True'
     for name, specs in (
-            ('replicated', {'replication_enabled': '<is> True',
+            ('replicated', {'replication_enabled': enabled,
                             'replication_type': '<in> async',
                             'volume_backend_name': E['BACKEND']}),
             ('plain', {'volume_backend_name': E['BACKEND']})):

@@ -17,7 +17,9 @@ down() (
   [ "$WIPE" != --wipe ] || rm -rf "${SITE_DIR:?}"
   echo "$SITE down${WIPE:+ and wiped}"
 )
-[ "$TARGET" != all ] || TARGET="$(site_names)"
+ALL=""; [ "$TARGET" != all ] || { ALL=1; TARGET="$(site_names)"; }
 pids=""
 for s in $TARGET; do down "$s" & pids="$pids $!"; done
 for p in $pids; do wait "$p"; done
+[ -z "$ALL" ] || [ "$TESTBED_BACKEND" != rbd ] || "$TESTBED_HERE/../ceph/down.sh" ${WIPE:+--wipe}
+[ -z "$ALL" ] || [ "$WIPE" != --wipe ] || rm -f "$TESTBED_BASE/backend"

@@ -9,7 +9,9 @@ export TESTBED_PYTHON="${TESTBED_PYTHON:-/usr/bin/python3}"   # any CPython >= 3
 export TESTBED_ADDR="${TESTBED_ADDR:-127.0.0.1}"
 export TESTBED_SITES="${TESTBED_SITES:-site-a:1 site-b:2}"     # name:index (index => port block)
 export TESTBED_PASSWORD="${TESTBED_PASSWORD:-testbed}"          # every password in the bed
-export TESTBED_BACKEND="${TESTBED_BACKEND:-dir}"                # dir | rbd | fake (cinder backend)
+# Cinder's back end, dir | rbd | fake: what the bed was made with, see up.sh.
+export TESTBED_BACKEND="${TESTBED_BACKEND:-$(cat "$TESTBED_BASE/backend" 2>/dev/null || echo dir)}"
+export CEPHBED_BASE="${CEPHBED_BASE:-$(cd "$TESTBED_HERE/../.." && pwd)/.run/ceph}"   # the clusters of the rbd back end
 export TESTBED_THREADS="${TESTBED_THREADS:-6}"                  # uWSGI threads per API
 export TESTBED_NICE="${TESTBED_NICE:-5}"
 export TESTBED_CACHE="${TESTBED_CACHE:-$TESTBED_BASE/cache}"   # fresh database schemas, see up.sh
@@ -35,8 +37,11 @@ site_env() {
   export TRANSPORT_URL="rabbit://openstack:$TESTBED_PASSWORD@$TESTBED_ADDR:$PORT_RABBIT/$SITE"
   export DB_URL="mysql+pymysql://openstack:$TESTBED_PASSWORD@$TESTBED_ADDR:$PORT_MYSQL"
   export ETC="$SITE_DIR/etc" LOG="$SITE_DIR/log" RUN="$SITE_DIR/run" STATE="$SITE_DIR/state"
-  export BACKEND="$TESTBED_BACKEND"
-  # per-site extras, e.g. TESTBED_CEPH_CONF/_USER/_POOL/_PEER_CONF for the rbd back end
+  export BACKEND="$TESTBED_BACKEND" IMAGE_STORE=file
+  # A site's Cinder and Glance use the cluster of the site's name; Ceph's client looks for its key where the ceph.conf says.
+  [ "$BACKEND" != rbd ] || IMAGE_STORE=rbd
+  export TESTBED_CEPH_CONF="$CEPHBED_BASE/$1/$1.conf" TESTBED_CEPH_USER=cinder TESTBED_CEPH_POOL=volumes TESTBED_CEPH_IMAGES=images
+  # A file of the site with other values, e.g. of TESTBED_CEPH_*.
   if [ -f "$TESTBED_BASE/$1.env" ]; then set -a; . "$TESTBED_BASE/$1.env"; set +a; fi
 }
 

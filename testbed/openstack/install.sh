@@ -7,7 +7,7 @@ set -euo pipefail
 # open-iscsi is never run: os-brick looks for /sbin/iscsiadm, and without it Nova cannot attach a
 # managed volume (README.md, "What a client must know", 2). uWSGI comes as a wheel, so no compiler.
 APT="mariadb-server mariadb-client open-iscsi rabbitmq-server memcached qemu-utils python3-venv curl jq"
-[ "$TESTBED_BACKEND" = rbd ] && APT="$APT python3-rados python3-rbd ceph-common"
+[ "$TESTBED_BACKEND" != rbd ] || "$TESTBED_HERE/../ceph/install.sh"
 SUDO=""; [ "$(id -u)" = 0 ] || SUDO=sudo
 
 need=""

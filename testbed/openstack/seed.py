@@ -5,34 +5,25 @@ seed.py seed     both sites: network and subnet prod-net, security group web, ke
                  site-a: web-server-1 and web-server-2, each with a boot and a data volume with
                  random bytes on them. Repeatable: what exists is kept. Prints `hashes`.
 seed.py unseed   remove everything the tenant owns on both sites, in whatever state it is, the
-                 backing files that Cinder no longer knows, and the faults asked for
+                 backing files or images that Cinder no longer knows, mirrors, and the faults asked for
 seed.py list     what the tenant owns on both sites
-seed.py hashes   one line a volume of the tenant: site, name, id, status, SHA-256, backing file
+seed.py hashes   one line a volume of the tenant: site, name, id, status, SHA-256, name in the back end
 """
 
 import base64
-import hashlib
 import os
-import shutil
 import sys
 import time
 
+import disks
 from cloud import BASE, CLOUDS, Cloud, HTTPError
+from disks import MIB
 
 SITES = sorted(name for name in CLOUDS if name == CLOUDS[name]["region_name"])
 NETWORK, CIDR, GROUP, KEY = "prod-net", "10.20.0.0/24", "web", "ops"
 SERVERS = (("web-server-1", "ws1", "10.20.0.11"), ("web-server-2", "ws2", "10.20.0.12"))
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC1Vv0+LW8oV5YpXoNC1c8z1JY4S2wYpA2bR1Fz1mQ9x ops"
 USER_DATA = "#!/bin/sh\necho {} >/etc/hostname\n"
-MIB = 1 << 20
-
-
-def volumes_folder(site):
-    return os.path.join(BASE, site, "state", "volumes")
-
-
-def backing_file(site, volume_id):
-    return os.path.join(volumes_folder(site), "volume-" + volume_id)
 
 
 def named(found, name):
@@ -90,10 +81,7 @@ def make_volume(cloud, name, marks, **kind):
     if there:
         return there["id"]
     volume = cloud.volume(name, volume_type="replicated", metadata={"tier": "web"}, **kind)
-    with open(backing_file(cloud.site, volume["id"]), "r+b") as disk:
-        for mark in marks:
-            disk.seek(mark * MIB)
-            disk.write(os.urandom(MIB))
+    disks.of(cloud.site).write(disks.name_of(volume["id"]), marks)
     return volume["id"]
 
 
@@ -130,35 +118,13 @@ def seed():
 # --- look
 
 
-def sha256(path):
-    """What sha256sum prints, without reading the holes of a sparse file."""
-    digest, zeros = hashlib.sha256(), bytes(MIB)
-    with open(path, "rb", buffering=0) as disk:
-        size, at = os.fstat(disk.fileno()).st_size, 0
-        while at < size:
-            try:
-                data = os.lseek(disk.fileno(), at, os.SEEK_DATA)
-            except OSError:  # only a hole is left
-                data = size
-            while at < data:
-                step = min(MIB, data - at)
-                digest.update(zeros[:step])
-                at += step
-            hole = os.lseek(disk.fileno(), at, os.SEEK_HOLE) if at < size else size
-            disk.seek(at)
-            while at < hole:
-                block = disk.read(min(MIB, hole - at))
-                digest.update(block)
-                at += len(block)
-    return digest.hexdigest()
-
-
 def hashes():
     for site in SITES:
+        backend = disks.of(site)
         for volume in Cloud(site).cinder("GET", "/volumes/detail?sort=name:asc")["volumes"]:
-            path = backing_file(site, volume["id"])
-            digest = sha256(path) if os.path.exists(path) else "no backing file"
-            print(site, volume["name"], volume["id"], volume["status"], digest, path)
+            name = disks.name_of(volume["id"])
+            digest = backend.sha256(name) if backend.has(name) else "not in the back end"
+            print(site, volume["name"], volume["id"], volume["status"], digest, name)
 
 
 def show():
@@ -172,8 +138,8 @@ def show():
             key = plural.replace("-", "_")
             for each in cloud.neutron("GET", f"/{plural}?project_id={cloud.project_id}")[key]:
                 print(site, key[:-1], each["name"] or "-", each["id"])
-        for name in unmanaged_files(site):
-            print(site, "unmanaged file", name)
+        for name in unmanaged(site):
+            print(site, "unmanaged in the back end:", name)
 
 
 # --- unseed
@@ -257,14 +223,18 @@ def remove_key_pairs(site):
             cloud.raw("compute", "DELETE", "/os-keypairs/" + pair["keypair"]["name"])
 
 
-def unmanaged_files(site):
-    """Files of the back end that belong to no volume of any project, e.g. what unmanage left."""
+def unmanaged(site):
+    """What the back end has of no volume of any project, e.g. what unmanage left."""
     every = Cloud(site + "-admin").cinder("GET", "/volumes?all_tenants=1")["volumes"]
-    managed = {"volume-" + volume["id"] for volume in every}
-    return [name for name in sorted(os.listdir(volumes_folder(site))) if name.split("@")[0] not in managed]
+    managed = {disks.name_of(volume["id"]) for volume in every}
+    return [name for name in disks.of(site).names() if name.split("@")[0] not in managed]
 
 
 def unseed():
+    # What is mirrored comes back on the one side as long as it is mirrored on the other.
+    for primary in (False, True):
+        for site in SITES:
+            disks.of(site).end_replication(primary)
     for site in SITES:
         faults = os.path.join(BASE, site, "state", "faults")
         for name in os.listdir(faults) if os.path.isdir(faults) else ():
@@ -279,16 +249,8 @@ def unseed():
         remove_networking(admin)
         remove_images(admin)
         remove_key_pairs(site)
-        for name in unmanaged_files(site):
-            remove_file(os.path.join(volumes_folder(site), name))
-
-
-def remove_file(path):
-    """A replication keeps what it brought in a folder of its own."""
-    if os.path.isdir(path):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+        for name in unmanaged(site):
+            disks.of(site).remove(name)
 
 
 def clear_metadata_faults(admin):

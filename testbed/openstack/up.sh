@@ -189,6 +189,13 @@ up() (
   echo "$SITE up in $((SECONDS - t0)) s (infrastructure $((t1 - t0)), first-time init $((t2 - t1)), services $((SECONDS - t2))): $AUTH_URL"
 )
 
+# Types, images and configuration are made for one back end, so a bed keeps the one that it was made with.
+made="$(cat "$TESTBED_BASE/backend" 2>/dev/null || true)"
+[ "${made:-$TESTBED_BACKEND}" = "$TESTBED_BACKEND" ] || {
+  echo "the bed was made with TESTBED_BACKEND=$made: '$TESTBED_HERE/down.sh all --wipe' first, or another TESTBED_BASE" >&2; exit 1; }
+echo "$TESTBED_BACKEND" >"$TESTBED_BASE/backend"
+[ "$TESTBED_BACKEND" != rbd ] || "$TESTBED_HERE/../ceph/up.sh"
+
 [ "$TARGET" != all ] || TARGET="$(site_names)"
 pids=""
 for s in $TARGET; do up "$s" & pids="$pids $!"; done

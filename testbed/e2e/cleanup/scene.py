@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import disks
 import processes
 import seed
 from cloud import Cloud
@@ -101,10 +102,9 @@ class Record:
 def digest(site, volume, marks):
     """Of the MiBs of a volume that were written when it was made."""
     found = hashlib.sha256()
-    with open(seed.backing_file(site, volume), "rb") as disk:
-        for mark in marks:
-            disk.seek(mark * seed.MIB)
-            found.update(disk.read(seed.MIB))
+    backend = disks.of(site)
+    for mark in marks:
+        found.update(backend.read(disks.name_of(volume), mark))
     return found.hexdigest()
 
 
@@ -278,7 +278,7 @@ class Scene(Terminal):
             status = self.volume_status(thing) if isinstance(thing, Volume) else self.server_status(thing)
             if status != "gone":
                 raise NotSo(f"{thing.name} should be gone and is {status}")
-            if isinstance(thing, Volume) and os.path.exists(seed.backing_file(SOURCE, thing.id)):
+            if isinstance(thing, Volume) and disks.of(SOURCE).has(disks.name_of(thing.id)):
                 raise NotSo(f"{thing.name} is gone from Cinder and still on the back end")
 
     def source_is_empty(self, server):
