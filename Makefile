@@ -133,7 +133,7 @@ demo-down: ## Stop them
 # --- two real control planes ------------------------------------------------------------------------------------------
 
 .PHONY: testbed-up
-testbed-up: ## Install and start two real OpenStack control planes
+testbed-up: ## Install and start two real OpenStack control planes; TESTBED_BACKEND=rbd for two Ceph clusters under them
 	testbed/openstack/install.sh
 	testbed/openstack/up.sh all
 
@@ -160,6 +160,10 @@ e2e-whole-vm: build $(VENV)/.installed ## A server with everything, over and bac
 .PHONY: e2e-unplanned
 e2e-unplanned: build $(VENV)/.installed ## The primary site is lost and comes back, on the real control planes (after testbed-up)
 	testbed/e2e/unplanned.sh
+
+.PHONY: e2e-ceph
+e2e-ceph: build $(VENV)/.installed ## Moves of volumes on RBD, a lost cluster, nothing left (after testbed-up with TESTBED_BACKEND=rbd); CYCLES=n
+	testbed/e2e/ceph.sh
 
 # --- two real Ceph clusters -------------------------------------------------------------------------------------------
 

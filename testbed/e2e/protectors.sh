@@ -15,7 +15,7 @@ bind_port = $(api_port "$site")
 [engine]
 poll_interval_seconds = 0.2
 status_poll_seconds = 0.5
-cleanup_timeout_seconds = 60
+cleanup_timeout_seconds = ${E2E_CLEANUP_SECONDS:-60}
 health_check_seconds = ${E2E_HEALTH_CHECK_SECONDS:-2}
 
 [keystone_authtoken]
@@ -34,6 +34,13 @@ policy_file = $dir/policy.yaml
 
 [secrets]
 key_repository = $dir/keys
+CONF
+  "storage_$TESTBED_BACKEND" >>"$dir/protector.conf"
+}
+
+# The two arrays of the back end that the testbed was made with; their names in policies are in moves/group.py.
+storage_dir() {
+  cat <<CONF
 
 [storage]
 enabled_arrays = array-a, array-b
@@ -47,6 +54,21 @@ directory = $(volumes_folder site-a)
 driver = MockStorageDriver
 directory = $(volumes_folder site-b)
 CONF
+}
+
+storage_rbd() {
+  local letter
+  printf '\n[storage]\nenabled_arrays = ceph-a, ceph-b\n'
+  for letter in a b; do
+    cat <<CONF
+
+[ceph-$letter]
+driver = CephRbdDriver
+rbd_ceph_conf = $CEPHBED_BASE/site-$letter/site-$letter.conf
+rbd_user = cinder
+rbd_pool = volumes
+CONF
+  done
 }
 
 start() { # start NAME COMMAND...

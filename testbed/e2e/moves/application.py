@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import disks
 import seed
 from cloud import Cloud
 
@@ -154,32 +155,37 @@ def nic(cloud, server, name, network):
 # --- its bytes
 
 
-def files(site):
-    """Volume name to backing file, of the application's volumes that this site has."""
+def stored(site):
+    """Volume name to its name in the back end, of the application's volumes that this site has."""
     names = {volume.name for volume in VOLUMES}
     found = Cloud(site + "-dr-admin").cinder("GET", "/volumes/detail")["volumes"]
-    return {each["name"]: seed.backing_file(site, each["id"]) for each in found if each["name"] in names}
+    return {each["name"]: disks.name_of(each["id"]) for each in found if each["name"] in names}
 
 
 def digests(site):
     """Volume name to SHA-256 of all its bytes."""
-    there = files(site)
+    there = stored(site)
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(there, pool.map(seed.sha256, there.values()), strict=True))
+        return dict(zip(there, pool.map(disks.of(site).sha256, there.values()), strict=True))
 
 
 def write(site):
     """What the guests write while they run here: new bytes in each volume, somewhere else each time. Returns how many."""
-    there = files(site)
-    for path in there.values():
-        size = os.path.getsize(path) // seed.MIB
-        with open(path, "r+b") as disk:
-            for _ in range(WRITTEN_MIB):
-                disk.seek(int.from_bytes(os.urandom(4)) % size * seed.MIB)
-                disk.write(os.urandom(seed.MIB))
-            disk.flush()
-            os.fsync(disk.fileno())
-    return len(there) * WRITTEN_MIB * seed.MIB
+    there, backend = stored(site), disks.of(site)
+    for name in there.values():
+        size = backend.size(name) // disks.MIB
+        backend.write(name, [int.from_bytes(os.urandom(4)) % size for _ in range(WRITTEN_MIB)])
+    return len(there) * WRITTEN_MIB * disks.MIB
+
+
+def fill(site, name, size):
+    """So many MiB of bytes on a volume, from its beginning on: what a copy of it all would send."""
+    disks.of(site).write(stored(site)[name], range(size))
+
+
+def held(site):
+    """How many bytes the application's volumes hold."""
+    return sum(disks.of(site).used(name) for name in stored(site).values())
 
 
 def different(before, after):

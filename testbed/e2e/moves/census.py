@@ -1,4 +1,4 @@
-"""Everything that a cloud holds, of all projects, asked of its services as administrator, and of the back end's folder.
+"""Everything that a cloud holds, of all projects, asked of its services as administrator, and of the back end.
 
 What is counted are descriptions in which a copy reads as its original does: ids, hosts and times are left out, and so are
 protector's marks. Descriptions of quota and Placement are counted as often as they say: `5 x quota of dr: volumes`.
@@ -6,10 +6,10 @@ protector's marks. Descriptions of quota and Placement are counted as often as t
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 
+import disks
 import seed
 from cloud import Cloud
 
@@ -192,12 +192,11 @@ class Counting:
                     self.seen.add(f"{service}'s quota of {project}: {kind} {use}", count=share[use])
 
     def files(self):
-        """Of the volumes' back end. What replication keeps is in a folder of its own, see `replicas`."""
-        for name in os.listdir(seed.volumes_folder(self.site)):
+        """Of the volumes' back end, without what replication keeps there, see `replicas`."""
+        for name in disks.of(self.site).own_names():
             volume, _, snapshot = name.removeprefix("volume-").partition("@")
-            if not name.startswith("."):
-                what = self.volume_names.get(volume, "nobody: " + name)
-                self.seen.add(f"file of {'a snapshot of ' if snapshot else ''}{what}")
+            what = self.volume_names.get(volume, "nobody: " + name)
+            self.seen.add(f"file of {'a snapshot of ' if snapshot else ''}{what}")
 
     def told(self, project, about):
         said = ", ".join(f"{key} {json.dumps(value, sort_keys=True)}" for key, value in about.items() if value)
@@ -210,16 +209,8 @@ def census(site):
 
 
 def replicas(site):
-    """How many volumes' replicas are on the site's array, and how many files are half made there."""
-    folder = os.path.join(seed.volumes_folder(site), ".replica")
-    kept = staged = 0
-    for place, _, names in os.walk(folder):
-        parts = os.path.relpath(place, folder).split(os.sep)
-        if parts[0] == ".staging":
-            staged += len(names)
-        elif not parts[0].startswith("."):
-            kept += len(names)
-    return kept, staged
+    """How many volumes' replicas are on the site's array, and how many are half made there."""
+    return disks.of(site).replicas()
 
 
 def unmarked(metadata):

@@ -1,16 +1,11 @@
 """The loss of a site: its control plane, its protector and its array, all at once, and its return."""
 
-import os
-import shutil
 import signal
 import sys
 from contextlib import contextmanager
 
+import disks
 import processes
-import seed
-
-# Where the array's folder is while nobody reaches it.
-AWAY = ".lost"
 
 
 def lose_refusing(terminal, site):
@@ -50,23 +45,23 @@ def ends(signal_number, _frame):
 
 @contextmanager
 def lost(terminal, site, kind):
-    """The site is away while the body runs, and back at its end, in the state in which it was lost; also if the story is ended."""
+    """The site is away while the body runs, and back at its end in the state in which it was lost; also if the story ends."""
     lose, regain = KINDS[kind]
     signal.signal(signal.SIGTERM, ends)
-    folder = seed.volumes_folder(site)
+    backend = disks.of(site)
+    backend.lose(kind)
     lose(terminal, site)
-    os.rename(folder, folder + AWAY)
     try:
         yield
     finally:
-        os.rename(folder + AWAY, folder)
+        backend.regain(kind)
         regain(terminal, site)
 
 
 def main(*sites):
-    """Forgets the folders of arrays that a story which was killed has left lost: the stage is emptied next."""
+    """Forgets what a story which was killed has left lost: the stage is emptied next."""
     for site in sites:
-        shutil.rmtree(seed.volumes_folder(site) + AWAY, ignore_errors=True)
+        disks.of(site).wake()
 
 
 if __name__ == "__main__":

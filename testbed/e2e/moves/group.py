@@ -4,6 +4,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from terminal import NotSo, Terminal
 
@@ -11,6 +12,11 @@ from . import application
 from .application import SOURCE, TARGET
 
 NAME = "shop"
+# The policy's words for the arrays of each back end that a testbed is made with.
+ARRAYS = {
+    "dir": ("--primary-fa-url", "mock://array-a", "--secondary-fa-url", "mock://array-b"),
+    "rbd": ("--primary-array", "ceph-a", "--secondary-array", "ceph-b"),
+}
 
 
 @dataclass
@@ -52,8 +58,7 @@ class Group(Terminal):
         mappings = [word for name in application.NETWORKS for word in ("--network-mapping", f"{name}={name}")]
         sites = ["--primary-site", SOURCE, "--secondary-site", TARGET]
         self.openstack("dr", "protection-group", "create", NAME, *sites, "--volume-type", "replicated", *mappings)
-        arrays = ["--primary-fa-url", "mock://array-a", "--secondary-fa-url", "mock://array-b"]
-        self.openstack("dr", "policy", "create", NAME, *arrays, "--rpo-minutes", "15")
+        self.openstack("dr", "policy", "create", NAME, *ARRAYS[os.environ["TESTBED_BACKEND"]], "--rpo-minutes", "15")
         self.openstack("dr", "member", "add", NAME, *(server.name for server in application.SERVERS))
 
     def move(self, *words, code=0):
@@ -93,6 +98,18 @@ class Group(Terminal):
 
     def shown(self, *words):
         return json.loads(self.openstack(*words, "-f", "json"))
+
+
+def phases(record):
+    """Each kind of line with the seconds from the first one's start to the last one's end, in the order in which they began."""
+    begun, ended = {}, {}
+    for step in record.get("steps") or ():
+        if step.get("started_at") and step.get("finished_at"):
+            kind = step["key"].partition(":")[0]
+            start, end = (datetime.fromisoformat(step[key]) for key in ("started_at", "finished_at"))
+            begun[kind] = min(start, begun.get(kind, start))
+            ended[kind] = max(end, ended.get(kind, end))
+    return ", ".join(f"{kind} {(ended[kind] - begun[kind]).total_seconds():.1f}" for kind in sorted(begun, key=begun.get))
 
 
 def faults(record, status=("completed",), failed=()):

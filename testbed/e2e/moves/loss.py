@@ -1,5 +1,6 @@
 """One loss of the primary site and its return: what every round of it does and checks, however it was lost."""
 
+import os
 import time
 
 from cloud import Cloud
@@ -10,8 +11,10 @@ from .group import NAME, Group, faults, log_file
 
 # The engine looks for returned servers every 30 s, and its services come up meanwhile.
 NOTICED_SECONDS = 120
+# Where the replica itself became the volume, what the lost site has of it is left as well, to be resynchronised.
+OF_VOLUMES = ("delete_source_volume", "resync_volume") if os.environ["TESTBED_BACKEND"] == "rbd" else ("delete_source_volume",)
 LEFT = {f"delete_source_vm:{server.name}" for server in SERVERS} | {
-    f"delete_source_volume:{volume.name}" for volume in VOLUMES
+    f"{step}:{volume.name}" for step in OF_VOLUMES for volume in VOLUMES
 }
 
 

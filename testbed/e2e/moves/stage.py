@@ -25,12 +25,18 @@ class Stage:
 
 def set_up(group, all_running=False):
     """Makes the neighbours and the application, with all its servers running or one of them stopped, and protects it."""
+    stage = build(all_running)
+    group.protect()
+    return stage
+
+
+def build(all_running=False):
+    """The same without the protection."""
     networks = {site: application.make_neighbours(site) for site in SITES}
     without = {site: census(site) for site in SITES}
     application.make(networks[SOURCE], all_running)
     here = census(SOURCE).lines
     own = here - without[SOURCE].lines
-    group.protect()
     size = sum(volume.size for volume in VOLUMES)
     counts = f"{len(application.SERVERS)} servers, {len(VOLUMES)} volumes of {size} GiB"
     print(f"  The application: {counts}; {len(own)} of the {len(here)} different things on {SOURCE}.", flush=True)

@@ -18,7 +18,7 @@ from terminal import NotSo
 from . import application
 from .application import BACKEND, BACKEND_CIDR, SITES, SOURCE, TARGET
 from .census import image_properties, unmarked
-from .group import NAME, Findings, Group, faults, log_file, notes
+from .group import ARRAYS, NAME, Findings, Group, faults, log_file, notes
 
 SERVER = "whole"
 COMPUTE, VOLUME = "2.96", "3.70"
@@ -226,8 +226,7 @@ class WholeVm:
         mappings = [word for name in (seed.NETWORK, BACKEND) for word in ("--network-mapping", f"{name}={name}")]
         sites = ["--primary-site", SOURCE, "--secondary-site", TARGET]
         self.group.openstack("dr", "protection-group", "create", NAME, *sites, "--volume-type", "replicated", *mappings)
-        arrays = ["--primary-fa-url", "mock://array-a", "--secondary-fa-url", "mock://array-b"]
-        self.group.openstack("dr", "policy", "create", NAME, *arrays, "--rpo-minutes", "15")
+        self.group.openstack("dr", "policy", "create", NAME, *ARRAYS[os.environ["TESTBED_BACKEND"]], "--rpo-minutes", "15")
         self.group.openstack("dr", "member", "add", NAME, SERVER)
         plan = os.path.join(os.environ["E2E_DIR"], "plan.json")
         with open(plan, "w") as out:
