@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Settings and process handling of the two Ceph clusters; sourced, never run. Everything that is made lives below $CEPHBED_BASE.
 CEPHBED_HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export CEPHBED_BASE="${CEPHBED_BASE:-$(cd "$CEPHBED_HERE/../.." && pwd)/.run/ceph}"

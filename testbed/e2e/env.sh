@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Settings and small words of the end-to-end story; sourced, never run.
 # Everything it makes lives below $E2E_DIR; the clouds are those of testbed/openstack.
 E2E_HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The two protectors of the story: their configuration, start and end; sourced, never run.
 
 write_configuration() { # write_configuration SITE

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What an end-to-end story needs before it begins, and how it leaves the clouds; sourced after protectors.sh, never run.
 
 require() {

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Settings and process handling shared by the scripts of the two-site test bed; sourced, never run.
 # Everything that is created lives below $TESTBED_BASE; apart from Debian packages nothing else on
 # the machine is touched.
@@ -84,7 +85,7 @@ unclaimed() {
 }
 
 wait_port() { # wait_port <port> <seconds>
-  local i; for i in $(seq $(($2 * 5))); do
+  for _ in $(seq $(($2 * 5))); do
     (exec 3<>"/dev/tcp/$TESTBED_ADDR/$1") 2>/dev/null && return 0; sleep 0.2
   done; return 1
 }

@@ -129,8 +129,7 @@ init_site() {
 api() { spawn "$1" "$B/uwsgi" --ini "$ETC/uwsgi-$1.ini" "${@:2}"; }
 
 ready() { # ready <api> <port>: uWSGI binds first and loads after, so ask for an answer
-  local i
-  for i in $(seq 600); do
+  for _ in $(seq 600); do
     curl -s -o /dev/null -m 30 "http://$TESTBED_ADDR:$2/" && return 0
     alive "$1" || break
     sleep 0.2
