@@ -222,7 +222,8 @@ async fn refused(app: &App, stored: &StoredGroup) -> ApiResult<Option<String>> {
     let asked = Move {
         kind: group.kind_of_move(),
         mappings: ResourceMappings::default(),
-        retain_source_volumes: false,
+        retain_source_volumes: Some(false),
+        retains_otherwise: false,
     };
     match plan_move_here(app, stored, &asked).await {
         Ok(_) => Ok(None),

@@ -323,9 +323,7 @@ async fn arrays_that_are_not_set_up_for_each_other_are_refused_with_the_cure() {
     let house = House::with_group().await;
     let path = group_path("web", "/policy");
     let cure = "array ceph-b: mirroring is not enabled on pool volumes: 'rbd mirror pool enable volumes image'";
-    let mut findings = house.outside.arrays.findings.lock().unwrap();
-    findings.push(cure.to_owned());
-    drop(findings);
+    *house.outside.arrays.findings.lock().unwrap() = vec![cure.to_owned()];
     // Only an operator can mend them, and the tenant's objective is another thing.
     let body = json!({"policy": {"rpo_minutes": 5}});
     let changed = house.send(Method::PUT, &path, "member", body).await;

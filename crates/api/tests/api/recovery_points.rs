@@ -1,11 +1,11 @@
-//! The recovery points of a group: listed, and gone to. What its arrays can do, in a dry run.
+//! What the arrays of a group can do: its recovery points, listed and gone to; dry runs; what promotion in place cannot do.
 
 use axum::body::Body;
 use chrono::TimeDelta;
 use http::Method;
 use protector_core::{
     clock::Clock,
-    storage::{PointsKept, RecoveryPoint},
+    storage::{PointsKept, PromotionKind, RecoveryPoint},
 };
 use serde_json::{Value, json};
 
@@ -219,13 +219,29 @@ async fn what_was_interrupted_is_not_used_for_a_point_that_is_asked_for() {
 #[tokio::test]
 async fn an_array_that_does_not_answer_is_named_with_the_field() {
     let house = having_two_points(way_back::failed_over().await);
-    let mut away = house.outside.arrays.away.lock().unwrap();
-    away.insert("mock://array-a".to_owned());
-    drop(away);
+    *house.outside.arrays.away.lock().unwrap() = ["mock://array-a".to_owned()].into();
     let silent = act(&house, unplanned("failover", "point-1", false)).await;
     let text = silent.expect(503).message().to_owned();
     assert!(
         text.starts_with("failover.recovery_point: The recovery points cannot be told"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn volumes_that_become_replicas_are_not_retained() {
+    let house = with_two_points().await;
+    *house.outside.arrays.promotion.lock().unwrap() = PromotionKind::InPlace;
+    let asked = |retain: Value| json!({"failover": {"type": "planned", "dry_run": true, "retain_source_volumes": retain}});
+    let refused = act(&house, asked(json!(true))).await.expect(400);
+    let text = refused.message();
+    assert!(
+        text.starts_with("failover.retain_source_volumes: arrays mock://array-a and mock://array-b promote in place"),
+        "{text}"
+    );
+    let shown = act(&house, asked(Value::Null)).await.expect(200);
+    assert_eq!(shown.body["preview"]["retain_source_volumes"], false);
+    *house.outside.arrays.promotion.lock().unwrap() = PromotionKind::Copy;
+    let shown = act(&house, asked(json!(true))).await.expect(200);
+    assert_eq!(shown.body["preview"]["retain_source_volumes"], true);
 }

@@ -36,8 +36,10 @@ pub struct Move {
     pub kind: OperationKind,
     /// What the request maps, over the stored mapping.
     pub mappings: ResourceMappings,
-    /// Whether the volumes on the site that the group leaves stay.
-    pub retain_source_volumes: bool,
+    /// Whether the volumes on the site that the group leaves stay, if the request says.
+    pub retain_source_volumes: Option<bool>,
+    /// The same where it does not say.
+    pub retains_otherwise: bool,
 }
 
 impl Move {
@@ -50,7 +52,8 @@ impl Move {
                 flavors: request.flavor_mapping,
                 ..ResourceMappings::default()
             },
-            retain_source_volumes: request.retain_source_volumes.unwrap_or(retain),
+            retain_source_volumes: request.retain_source_volumes,
+            retains_otherwise: retain,
         }
     }
 
@@ -63,7 +66,27 @@ impl Move {
                 flavors: request.flavor_mapping,
                 ..ResourceMappings::default()
             },
-            retain_source_volumes: request.retain_source_volumes,
+            retain_source_volumes: Some(request.retain_source_volumes),
+            retains_otherwise: false,
+        }
+    }
+
+    /// Whether the source's volumes stay in Cinder. Where arrays promote in place they cannot: they become the replicas of what
+    /// runs on the other site, and bear its names.
+    ///
+    /// # Errors
+    ///
+    /// 400 where that is asked for.
+    fn retains(&self, arrays: Option<&ArrayPair>) -> ApiResult<bool> {
+        let in_place = arrays.filter(|arrays| !arrays.promotion.is_copy());
+        let asked = self.retain_source_volumes;
+        match in_place {
+            None => Ok(asked.unwrap_or(self.retains_otherwise)),
+            Some(arrays) if asked == Some(true) => Err(ApiError::bad_request(format!(
+                "{}.retain_source_volumes: arrays {} and {} promote in place: the volumes that the group leaves stay on their array whatever is asked, as the replicas of those on the other site, and Cinder lets go of them; leave it out.",
+                self.kind, arrays.primary, arrays.secondary
+            ))),
+            Some(_) => Ok(false),
         }
     }
 }
@@ -141,7 +164,7 @@ pub async fn plan_move_here(
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = array_pair(app, group, policy.as_ref())?;
-    let retain = asked.retain_source_volumes;
+    let retain = asked.retains(arrays.as_ref())?;
     let (plan, steps) = plan_and_runbook(group, kind, members, arrays.as_ref(), mappings, retain)?;
     refuse_while_left(app, group, &plan).await?;
     Ok((plan, steps))
