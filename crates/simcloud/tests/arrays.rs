@@ -9,7 +9,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -134,7 +137,7 @@ async fn promoted_volumes_and_clones_are_those_of_any_driver() {
 }
 
 /// Mirrors, of which the target's driver can be had alone.
-struct Mirrors(Bed);
+struct Mirrors(Bed, AtomicU32);
 
 impl Mirrors {
     fn new() -> Self {
@@ -143,11 +146,17 @@ impl Mirrors {
             ("mock://array-a".to_owned(), Arc::clone(&source)),
             ("mock://array-b".to_owned(), Arc::clone(&target)),
         ]);
-        Self(Bed {
+        let bed = Bed {
             arrays: SimArrays::of(PromotionKind::InPlace, arrays, Arc::new(Epoch)),
             source,
             target,
-        })
+        };
+        Self(bed, AtomicU32::new(0))
+    }
+
+    fn new_id(&self) -> VolumeId {
+        let number = self.1.fetch_add(1, Ordering::Relaxed);
+        VolumeId::new(format!("mirrored-{number}"))
     }
 
     fn objects(&self, array: &str) -> MutexGuard<'_, BTreeMap<String, MemVolume>> {
@@ -195,7 +204,7 @@ impl MirrorFixture for Mirrors {
     }
 
     async fn new_volume(&self, text: &str) -> VolumeId {
-        let volume = VolumeId::new(uuid::Uuid::new_v4().to_string());
+        let volume = self.new_id();
         self.0.write_source(&volume, text.as_bytes()).await;
         volume
     }
@@ -220,7 +229,7 @@ impl MirrorFixture for Mirrors {
     }
 
     async fn manage(&self, array: &str, source_name: &str) -> VolumeId {
-        let volume = VolumeId::new(uuid::Uuid::new_v4().to_string());
+        let volume = self.new_id();
         let mut objects = self.objects(array);
         let object = objects.remove(source_name).unwrap();
         objects.insert(cinder_name(&volume), object);
