@@ -7,7 +7,7 @@ set -euo pipefail
 . "$E2E_HERE/stage.sh"
 export BIN OPENSTACK E2E_DIR
 # On a busy machine Ceph is slow to tell what a deletion rests on, and what was read 15 s ago is read anew.
-export E2E_CLEANUP_SECONDS="${E2E_CLEANUP_SECONDS:-240}"
+export E2E_CLEANUP_SECONDS="${E2E_CLEANUP_SECONDS:-240}" E2E_PATIENCE_SECONDS="${E2E_PATIENCE_SECONDS:-900}"
 [ "$TESTBED_BACKEND" = rbd ] || fail "the testbed's volumes are in the back end $TESTBED_BACKEND: TESTBED_BACKEND=rbd make testbed-up, on a testbed of its own"
 
 enter

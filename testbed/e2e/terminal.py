@@ -6,7 +6,7 @@ import subprocess
 OPENSTACK = os.environ["OPENSTACK"]
 TESTBED = os.environ["TESTBED_HERE"]
 # Seconds after which a command is taken to hang.
-PATIENCE = 300
+PATIENCE = int(os.environ.get("E2E_PATIENCE_SECONDS", "300"))
 
 
 class NotSo(Exception):
@@ -35,7 +35,10 @@ class Terminal:
         with open(self.log, "a") as log:
             print("$ openstack", *command[1:], file=log, flush=True)
             how = {"text": True, "capture_output": True, "timeout": PATIENCE, "env": self.environment}
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, **how)
+            try:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, **how)
+            except subprocess.TimeoutExpired:
+                raise NotSo(f"'openstack {' '.join(words)}' has not ended after {PATIENCE} s") from None
             print(done.stdout, done.stderr, f"-> {done.returncode}", sep="", file=log, flush=True)
         return done
 
