@@ -884,6 +884,29 @@ def test_a_dry_run_lists_the_floating_ips_with_their_addresses(clouds, run):
     assert clouds.bodies("POST", f"{url}/cleanup")[-1] == body
 
 
+def test_what_becomes_a_replica_again_is_not_called_deleted(clouds, run):
+    key = "resync_volume:web-boot"
+    resync = step(key, resource_type="volume", resource_id="cinder-vol-1", observed=None)
+    listed = {**plan(LEFT_2), "steps": [WS1, key]}
+    serve(
+        clouds,
+        partial(),
+        listed,
+        child(step(WS1, "done", resource_id="cinder-vol-abc123"), resync),
+        child(
+            step(WS1, "done", resource_id="cinder-vol-abc123"),
+            {**resync, "state": "done"},
+            status="completed",
+        ),
+    )
+    result = run("dr", "operation", "cleanup", partial()["id"])
+    assert (
+        "Retrying: resync_volume:web-boot\n"
+        "Resynchronising volume cinder-vol-1... done\n"
+        "\u2713 Cleanup completed. 1 resource deleted, 1 volume resynchronised, 0 failures.\n"
+    ) in result.out
+
+
 def test_floating_ips_of_a_whole_group_are_not_released(clouds, run):
     result = run(
         "dr", "operation", "cleanup", "--protection-group", "web", "--release-floating-ips"

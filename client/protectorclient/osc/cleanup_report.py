@@ -18,12 +18,14 @@ _COMING_OFF = ("in-use", "detaching", "reserved")
 _UNDO = "undo:"
 
 _RELEASE = "release_floating_ip:"
+_RESYNC = "resync_volume:"
 
 # What takes back a phase that cannot be taken back by a deletion.
 _TAKING_BACK = {
     "stop_source_vms": "Starting",
     "manage_volumes": "Unmanaging",
     "promote_volumes": "Discarding the copy of",
+    "fence_volumes": "Setting free",
 }
 
 
@@ -83,11 +85,14 @@ class CleanupReport:
         """Print the closing line."""
         done = [outcome.step for outcome in self.outcomes if outcome.result == "done"]
         released = sum(step.startswith(_RELEASE) for step in done)
-        back = sum(_verb(step) != "Deleting" for step in done) - released
-        deleted = len(done) - back - released
+        resynced = sum(step.startswith(_RESYNC) for step in done)
+        back = sum(_verb(step) != "Deleting" for step in done) - released - resynced
+        deleted = len(done) - back - released - resynced
         parts = [f"{deleted} {'resource' if deleted == 1 else 'resources'} deleted"]
         if released:
             parts.append(f"{released} floating {'IP' if released == 1 else 'IPs'} released")
+        if resynced:
+            parts.append(f"{resynced} {'volume' if resynced == 1 else 'volumes'} resynchronised")
         if back:
             parts.append(f"{back} taken back")
         parts.append(f"{self.left} {'failure' if self.left == 1 else 'failures'}")
@@ -112,7 +117,8 @@ class CleanupReport:
         if self._said == 0:
             self._line(f"Retrying: {one_line(key)}")
             self._said = 2
-            if kind:
+            # What is made a replica is out of Cinder by then, and has no status.
+            if kind and not key.startswith(_RESYNC):
                 self._part(f"Checking {kind.replace('_ip', ' IP')} status on {self._site(step)}...")
                 self._said = 1
         if self._said == 1:
@@ -191,6 +197,8 @@ def _verb(key: str) -> str:
     """Say what is done: a deletion, but for what takes back something else than a creation."""
     if key.startswith(_RELEASE):
         return "Releasing"
+    if key.startswith(_RESYNC):
+        return "Resynchronising"
     if not key.startswith(_UNDO):
         return "Deleting"
     return _TAKING_BACK.get(key.split(":")[1], "Deleting")
