@@ -133,13 +133,13 @@ def cloud():
         if not c.compute.find_flavor(name):
             c.compute.create_flavor(name=name, ram=ram, vcpus=vcpus, disk=disk)
     bs = c.block_storage
-    # Cinder's RBD driver takes the very text '<is> True' as its own order to mirror an image, which
-    # fails for every clone of a Glance image; the scheduler and protector read either.
-    enabled = '<is> true' if E['BACKEND'] == 'rbd' else '<is> True'
+    # Cinder's RBD driver takes replication_enabled as its own order to mirror an image, which fails
+    # for every clone of a Glance image.
+    replicated = {'replication_enabled': '<is> True', 'replication_type': '<in> async'}
+    if E['BACKEND'] == 'rbd':
+        replicated = {'protector:replication_type': '<in> async'}
     for name, specs in (
-            ('replicated', {'replication_enabled': enabled,
-                            'replication_type': '<in> async',
-                            'volume_backend_name': E['BACKEND']}),
+            ('replicated', {**replicated, 'volume_backend_name': E['BACKEND']}),
             ('plain', {'volume_backend_name': E['BACKEND']})):
         if not bs.find_type(name):
             bs.create_type(name=name, extra_specs=specs)

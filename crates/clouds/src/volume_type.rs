@@ -14,8 +14,21 @@ pub enum Eligibility {
     Ineligible(String),
 }
 
-/// Reads a type's extra specs: `replication_enabled='<is> True'` and `replication_type='<in> async'` or `'<in> sync'`.
+/// That a type's volumes are replicated by protector and not by Cinder: for arrays whose Cinder driver takes `replication_enabled`
+/// as its own order, as that of RBD does. The scheduler leaves out specs of a scope that it does not know.
+const OF_OURS: &str = "protector:replication_type";
+
+/// Reads a type's extra specs: `replication_enabled='<is> True'` and `replication_type='<in> async'` or `'<in> sync'`; or
+/// `protector:replication_type` alone, with the same values.
 pub fn eligibility(found: &FoundVolumeType) -> Eligibility {
+    if found.extra_specs.contains_key(OF_OURS) {
+        return match replication_type(found) {
+            Some(replication) => Eligibility::Replicated(replication),
+            None => Eligibility::Ineligible(format!(
+                "its extra spec {OF_OURS} is neither '<in> async' nor '<in> sync'"
+            )),
+        };
+    }
     if !replication_enabled(found) {
         return Eligibility::Ineligible(
             "its extra spec replication_enabled is not '<is> True'".to_owned(),
@@ -37,7 +50,11 @@ pub fn replication_enabled(found: &FoundVolumeType) -> bool {
 
 /// How a type says that they are.
 pub fn replication_type(found: &FoundVolumeType) -> Option<ReplicationType> {
-    match operand(found, "replication_type", "<in>")? {
+    let spec = match found.extra_specs.contains_key(OF_OURS) {
+        true => OF_OURS,
+        false => "replication_type",
+    };
+    match operand(found, spec, "<in>")? {
         "async" => Some(ReplicationType::Async),
         "sync" => Some(ReplicationType::Sync),
         _ => None,

@@ -244,7 +244,7 @@ fn judge_types(types: Result<Vec<FoundVolumeType>, CloudError>) -> Check {
         return failed(
             name,
             format!(
-                "none of {} volume types has replication_enabled='<is> True' and replication_type='<in> async' or '<in> sync'",
+                "none of {} volume types has replication_enabled='<is> True' and replication_type='<in> async' or '<in> sync', or protector:replication_type with one of these values",
                 types.len()
             ),
             "openstack volume type set --property replication_enabled='<is> True' --property replication_type='<in> async' TYPE",

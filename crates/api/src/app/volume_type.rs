@@ -135,7 +135,13 @@ mod tests {
             eligibility(&replicated("pod", "<in> sync")),
             Eligibility::Replicated(ReplicationType::Sync)
         );
+        let ours = |how| a_type("rbd", &[("protector:replication_type", how)]);
+        assert_eq!(
+            eligibility(&ours("<in> async")),
+            Eligibility::Replicated(ReplicationType::Async)
+        );
         for found in [
+            ours("async"),
             a_type("plain", &[]),
             a_type("half", &[("replication_enabled", "<is> True")]),
             a_type(
