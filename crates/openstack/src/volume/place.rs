@@ -20,15 +20,6 @@ pub struct VolumeType {
     pub is_public: Option<bool>,
 }
 
-impl VolumeType {
-    /// True when the extra spec `replication_enabled` is `<is> True`.
-    pub fn is_replicated(&self) -> bool {
-        self.extra_specs
-            .get("replication_enabled")
-            .is_some_and(|spec| spec == "<is> True")
-    }
-}
-
 /// A pool of a backend.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Pool {
