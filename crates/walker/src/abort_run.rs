@@ -26,11 +26,22 @@ use crate::{
 /// Between the end of the abort and the return of the lost site.
 const BEFORE_THE_RETURN: Duration = Duration::from_secs(600);
 
+/// How a cloud that is lost does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostTarget {
+    /// What is still there turns away whatever is asked.
+    TurnsAway,
+    /// Whatever is asked hangs until its client gives up.
+    Hangs,
+}
+
 /// One schedule of an abort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abort {
     /// How the target is lost, and where the failover that it runs is then. None: it is not.
     pub loss: Option<(Fault, FaultPoint)>,
+    /// How the lost target is silent while the abort runs.
+    pub lost_target: LostTarget,
     /// What goes wrong with the abort.
     pub faults: Vec<(Fault, FaultPoint)>,
 }
@@ -86,7 +97,10 @@ impl World {
         let injector = Injector::new(abort.faults.clone(), None);
         let mut after = self.source.facts();
         if is_lost && has_stopped_something(&lost) {
-            trouble::take_down(&self.target.cloud);
+            match abort.lost_target {
+                LostTarget::TurnsAway => trouble::take_down(&self.target.cloud),
+                LostTarget::Hangs => trouble::cut_off(&self.target.cloud),
+            }
             self.arrays.cut_off(Some("mock://array-b"));
             let engines = self.start_engines_of(&Protector {
                 journal: Arc::clone(&here),

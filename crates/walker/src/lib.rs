@@ -19,7 +19,7 @@
 )]
 pub mod memory_journal;
 
-pub use abort_run::{Abort, AbortOutcome, check_abort};
+pub use abort_run::{Abort, AbortOutcome, LostTarget, check_abort};
 pub use act::{Act, ActKind, WorldSite};
 pub use fault::{Fault, Injector, Storm};
 pub use invariant::{check, conserved, nothing_left_after_cleanup, reached_its_purpose};
@@ -232,6 +232,7 @@ pub async fn walk_aborts(options: &WorldOptions) -> Report {
     let mut report = Report::default();
     let of = |loss| Abort {
         loss,
+        lost_target: LostTarget::TurnsAway,
         faults: Vec::new(),
     };
     let calm = give_up(&mut report, options, of(None)).await;
@@ -243,6 +244,11 @@ pub async fn walk_aborts(options: &WorldOptions) -> Report {
         let Some(record) = &outcome.abort else {
             continue;
         };
+        let hangs = Abort {
+            lost_target: LostTarget::Hangs,
+            ..abort.clone()
+        };
+        give_up(&mut report, options, hangs).await;
         // Once for each kind of abort: which of its steps have something to do.
         let did: Vec<u32> = record
             .steps

@@ -13,6 +13,7 @@ use protector_openstack::volume::VolumeFilter;
 use super::{
     arrays::{Arrays, not_yet, promoters, volume_of},
     fence::Fence,
+    lost_target::{in_time, note_silence},
     mark,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
@@ -188,7 +189,17 @@ impl FencedVolumes<'_> {
     ) -> Result<Option<OperationId>, StepError> {
         let (replication, object) = (cx.plan().replication(), volume_of(cx, volume)?);
         let asked = self.arrays.promoted_by(&replication, &object, makers);
-        match asked.await {
+        let answer = match silence {
+            Silence::Waits => asked.await,
+            Silence::IsTheLoss => match in_time(asked).await {
+                Ok(answer) => answer,
+                Err(too_long) => {
+                    note_silence(cx, &too_long.to_string());
+                    return Ok(None);
+                }
+            },
+        };
+        match answer {
             Err(error)
                 if error.kind == StorageErrorKind::Unavailable && silence == Silence::IsTheLoss =>
             {
@@ -201,6 +212,21 @@ impl FencedVolumes<'_> {
 
     /// What one of `makers` has imported of the volume into the target's Cinder, as that shows it now.
     async fn imported_as(
+        &self,
+        cx: &mut StepContext<'_>,
+        volume: &VolumeId,
+        makers: &[OperationId],
+    ) -> Result<Option<VolumeId>, StepError> {
+        match in_time(self.import_told(cx, volume, makers)).await {
+            Ok(answer) => answer,
+            Err(too_long) => {
+                note_silence(cx, &too_long.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn import_told(
         &self,
         cx: &mut StepContext<'_>,
         volume: &VolumeId,
@@ -246,13 +272,6 @@ enum Silence {
     IsTheLoss,
     /// Nothing: it is asked again.
     Waits,
-}
-
-fn note_silence(cx: &mut StepContext<'_>, why: &str) {
-    let target = cx.plan().target.site.clone();
-    cx.fact(format!(
-        "{target} does not answer ({why}); that it is lost was said by who asked"
-    ));
 }
 
 fn server_of(cx: &StepContext<'_>, volume: &VolumeId) -> Result<ServerId, StepError> {

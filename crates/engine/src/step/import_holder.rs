@@ -15,6 +15,7 @@ use protector_openstack::{
 };
 
 use super::{
+    lost_target::in_time,
     mark, reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     site_clouds::SiteClouds,
@@ -59,7 +60,8 @@ impl SiteClouds<'_> {
         cx: &StepContext<'_>,
         id: &ServerId,
     ) -> Result<(), StepError> {
-        match self.holder_of_its_imports(cx, id).await {
+        let asked = in_time(self.holder_of_its_imports(cx, id)).await;
+        match asked.flatten() {
             Err(StepError::Fault(StepFailure::Passing { .. })) => Ok(()),
             answer => refuse_beside(cx, answer?),
         }

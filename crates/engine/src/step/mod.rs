@@ -42,6 +42,7 @@ mod hook;
 mod import_holder;
 mod imported_volume;
 mod key_pair;
+mod lost_target;
 mod mark;
 mod marked_counterparts;
 mod original_beside;

@@ -21,6 +21,7 @@ use protector_openstack::{
 
 use super::{
     counterpart_now::copy_is_meant,
+    lost_target::in_time,
     mark, reading,
     scope::{
         Absent, Eyes, believe_absence, believe_gone_for_all, source_networks, target_networks,
@@ -232,12 +233,17 @@ impl SourceServers<'_> {
             );
             return Err(StepError::last(Code::Kept, why));
         }
-        let copy = self.copy_that_may_run(cx, id).await;
+        let is_lost = cx.target_is_said_to_be_lost().await?;
+        let asked = self.copy_that_may_run(cx, id);
+        let copy = match is_lost {
+            true => in_time(asked).await.flatten(),
+            false => asked.await,
+        };
         let nobody_knows = match &copy {
             Ok(copy) => copy.is_none() && cx.blocked_by.is_some(),
             Err(_) => true,
         };
-        if nobody_knows && cx.target_is_said_to_be_lost().await? {
+        if nobody_knows && is_lost {
             return self.refuse_beside_a_copy(cx, id).await;
         }
         let target = cx.plan().target.site.as_str();

@@ -10,6 +10,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::{
+    lost_target::{in_time, note_silence},
     marked_counterparts::{ServerCopy, copies_of},
     reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
@@ -91,11 +92,25 @@ impl SourceServers<'_> {
         cx: &mut StepContext<'_>,
         id: &ServerId,
     ) -> Result<Option<SeenCopy>, StepError> {
+        match in_time(self.copy_told(cx, id)).await {
+            Ok(answer) => answer,
+            Err(silence) => Ok(silent(cx, &silence.to_string())),
+        }
+    }
+
+    async fn copy_told(
+        &self,
+        cx: &mut StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<Option<SeenCopy>, StepError> {
         let target = match self.clouds.target(cx).await {
             Err(StepError::Fault(StepFailure::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
         };
-        let admin = self.clouds.target_admin(cx).await?;
+        let admin = match self.clouds.target_admin(cx).await {
+            Err(StepError::Fault(StepFailure::Passing { why, .. })) => return Ok(silent(cx, &why)),
+            answer => answer?,
+        };
         let project = cx.plan().target.project_id.clone();
         let copies = match copies_of(&target, &admin, &project, id).await {
             Ok(copies) => copies,
@@ -183,10 +198,7 @@ pub(super) fn first_of_the_groups(copies: &[ServerCopy]) -> Option<String> {
 }
 
 fn silent(cx: &mut StepContext<'_>, why: &str) -> Option<SeenCopy> {
-    let target = cx.plan().target.site.clone();
-    cx.fact(format!(
-        "{target} does not answer ({why}); that it is lost was said by who asked"
-    ));
+    note_silence(cx, why);
     None
 }
 
