@@ -870,6 +870,8 @@ pub struct FakeArrays {
     pub lost: Mutex<BTreeSet<String>>,
     /// What becomes of a replica that is promoted.
     pub promotion: Mutex<PromotionKind>,
+    /// Whether the volumes that a failover has left take no writes.
+    pub closed: AtomicBool,
     /// What the first full copies wait for.
     pub first_copies: Mutex<Option<Pending>>,
 }
@@ -1055,6 +1057,9 @@ impl GroupFailover for FakeArrays {
         _volume: &CinderVolume,
         _operation: &OperationId,
     ) -> Result<Written, StorageError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Ok(Written::Nothing);
+        }
         Err(refused(&replication.source_array))
     }
 

@@ -8,6 +8,7 @@ use protector_core::{
     clock::Clock,
     operation::{MapKind, OperationKind, OperationRecord, Planning, StepState},
     runbook::{Step, unplanned_failover::unplanned_failover},
+    storage::{PromotionKind, RecoveryPoint},
 };
 use protector_store::NewOperation;
 use serde_json::{Value, json};
@@ -158,6 +159,45 @@ async fn a_fence_waits_for_a_move_of_the_other_site_and_not_for_one_that_is_sile
         .expect(202);
 }
 
+/// A fence closes what a failover has left, and a cleanup makes it a replica: both take no writes.
+#[tokio::test]
+async fn what_a_fence_has_closed_is_no_replica_of_what_runs() {
+    let house = House::with_member(WEB).await;
+    let id = engine::start(&house).await;
+    arrive(&house).await;
+    let arrays = &house.outside.arrays;
+    *arrays.promotion.lock().unwrap() = PromotionKind::InPlace;
+    arrays.closed.store(true, Ordering::SeqCst);
+    let mut planned = house.database.operation_show_by_id(&id).await.unwrap();
+    planned.operation.plan.promotion = PromotionKind::InPlace;
+    let failover = lost(&planned);
+    insert(&house, &failover).await;
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let network = "7a3f2c11-0001-4b22-a918-00000000000a";
+    let mapping = json!({network: network});
+    let asked =
+        json!({"failback": {"type": "unplanned", "dry_run": true, "network_mapping": mapping}});
+    let point = |minutes: i64| RecoveryPoint {
+        id: "point".into(),
+        taken_at: failover.operation.created_at + TimeDelta::minutes(minutes),
+    };
+    for points in [vec![], vec![point(-5)]] {
+        *arrays.points.lock().unwrap() = points;
+        let refused = act(&house, "member", asked.clone()).await.expect(409);
+        let text = refused.message();
+        assert!(
+            text.contains("of 2 of its volumes is not a replica"),
+            "{text}"
+        );
+        assert!(
+            text.contains("an administrator of the arrays opens them"),
+            "{text}"
+        );
+    }
+    *arrays.points.lock().unwrap() = vec![point(5)];
+    act(&house, "member", asked).await.expect(200);
+}
+
 /// An unplanned failover of the same members, which has left them on the source.
 fn lost(planned: &OperationRecord) -> OperationRecord {
     let mut record = later(planned, 1);
@@ -172,7 +212,9 @@ fn lost(planned: &OperationRecord) -> OperationRecord {
     }
     for step in &mut record.steps {
         step.progress.state = match step.action {
-            Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. } => StepState::Failed,
+            Step::LeaveSourceServer { .. }
+            | Step::LeaveSourceVolume { .. }
+            | Step::LeaveReplica { .. } => StepState::Failed,
             _ => StepState::Done,
         };
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
     id::{OperationId, ServerId, VolumeId},
@@ -9,9 +10,9 @@ use protector_core::{
     operation::StepState,
     plan::Plan,
     runbook::unplanned_failover::{replicas_left, servers_left},
-    storage::{CinderVolume, Written},
+    storage::{CinderVolume, RecoveryPoint, Written},
 };
-use protector_store::KeptOperation;
+use protector_store::{KeptOperation, PeerOperation};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -55,7 +56,8 @@ pub async fn refuse_stale_replicas(app: &App, group: &Group, plan: &Plan) -> Api
 }
 
 /// The same of an unplanned failover. The site whose cleanup makes them replicas is lost, and may have told of it no more: what the
-/// array here says counts for more than what was heard.
+/// array here says counts for more than what was heard. That a volume takes no writes does not say that it follows its copy: a fence
+/// has closed it too. That something has come from there since the failover does.
 pub async fn refuse_stale_replicas_here(app: &App, group: &Group, plan: &Plan) -> ApiResult<()> {
     let stay: Vec<&Member> = plan.others.iter().collect();
     let Some(mut left) = left_there(app, group, &stay).await? else {
@@ -63,6 +65,7 @@ pub async fn refuse_stale_replicas_here(app: &App, group: &Group, plan: &Plan) -
     };
     // As it was for the failover that has left them.
     let replication = plan.replication().back();
+    let follows = !left.replicas.is_empty() && left.has_come_since(app, plan).await;
     let mut stale = Vec::new();
     for id in left.replicas {
         let volume = CinderVolume::known_by_id(id);
@@ -70,7 +73,7 @@ pub async fn refuse_stale_replicas_here(app: &App, group: &Group, plan: &Plan) -
             .storage
             .original_written_since(&replication, &volume, &left.failover);
         let takes_no_writes = matches!(timeout(PATIENCE, asked).await, Ok(Ok(Written::Nothing)));
-        if !takes_no_writes {
+        if !takes_no_writes || !follows {
             stale.push(volume.id);
         }
     }
@@ -81,6 +84,8 @@ pub async fn refuse_stale_replicas_here(app: &App, group: &Group, plan: &Plan) -
 /// What the unplanned failover that brought the group where it is has left on the site where the group would go.
 struct LeftThere {
     failover: OperationId,
+    /// When that was asked for; nothing where its copy does not tell.
+    begun_at: Option<DateTime<Utc>>,
     /// How many of the old servers are still there.
     servers: usize,
     /// The volumes there that are not yet replicas of their copies.
@@ -90,6 +95,18 @@ struct LeftThere {
 }
 
 impl LeftThere {
+    /// Whether the array here has a recovery point of all that would be recovered that was taken since the failover: what is no
+    /// replica of what runs gets none.
+    async fn has_come_since(&self, app: &App, plan: &Plan) -> bool {
+        let (replication, volumes) = (plan.replication(), plan.volumes_in_cinder());
+        let asked = app.storage.recovery_points(&replication, &volumes);
+        let Ok(Ok(points)) = timeout(PATIENCE, asked).await else {
+            return false;
+        };
+        let since = |point: &RecoveryPoint| self.begun_at.is_some_and(|at| point.taken_at > at);
+        points.iter().any(since)
+    }
+
     fn servers_in_the_way(&self, group: &Group) -> Option<ApiError> {
         let Self {
             failover, servers, ..
@@ -150,6 +167,7 @@ async fn left_there(app: &App, group: &Group, stay: &[&Member]) -> ApiResult<Opt
             Some(LeftThere {
                 servers: app.database.copied_among(&left).await?.len(),
                 replicas: replicas.cloned().collect(),
+                begun_at: Some(record.operation.created_at),
                 failover: record.operation.id,
                 openstack: "openstack".to_owned(),
             })
@@ -166,11 +184,19 @@ async fn left_there(app: &App, group: &Group, stay: &[&Member]) -> ApiResult<Opt
                     .map(VolumeId::new)
                     .collect(),
                 openstack: format!("openstack --os-cloud {}", copy.home_site),
+                begun_at: told_at(&copy),
                 failover: copy.id,
             })
         }
         _ => None,
     })
+}
+
+fn told_at(copy: &PeerOperation) -> Option<DateTime<Utc>> {
+    let told = copy.record.get("created_at")?.as_str()?;
+    DateTime::parse_from_rfc3339(told)
+        .ok()
+        .map(|at| at.to_utc())
 }
 
 /// The lines of the servers that a failover run by the other site left on its source, as that site shows them.
