@@ -148,6 +148,27 @@ impl StepContext<'_> {
         }))
     }
 
+    /// The lines of the operation that `is_meant` names and that have failed, each with why.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn lines_that_failed(
+        &self,
+        is_meant: impl Fn(&Step) -> bool,
+    ) -> Result<Vec<String>, StepError> {
+        let record = self.writer.journal.load(&self.writer.claim).await?;
+        let failed = record
+            .steps
+            .iter()
+            .filter(|step| is_meant(&step.action) && step.progress.state == StepState::Failed);
+        let told = failed.map(|step| {
+            let why = step.progress.error.as_deref().unwrap_or("no reason given");
+            format!("{} ({why})", step.key)
+        });
+        Ok(told.collect())
+    }
+
     /// Whether the operation has asked for what its line `action`, or taking that back, does with `resource`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use protector_core::{
     id::ServerId,
     journal::Effect,
     operation::Mapped,
+    runbook::Step,
 };
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
@@ -128,7 +129,8 @@ impl SourceServers<'_> {
         Ok(None)
     }
 
-    /// Ends the move when each server is started again and runs, by what Nova says now.
+    /// Ends the move when each server is started again and runs, by what Nova says now, and each volume may be written to: whoever
+    /// starts one that was off before the move needs that too.
     pub(super) async fn confirm_started(
         &self,
         cx: &mut StepContext<'_>,
@@ -141,19 +143,27 @@ impl SourceServers<'_> {
                 stopped.push(format!("{}{why}", member.name));
             }
         }
-        if stopped.is_empty() {
+        let is_unfence = |step: &Step| matches!(step, Step::UnfenceVolume { .. });
+        let fenced = cx.lines_that_failed(is_unfence).await?;
+        if stopped.is_empty() && fenced.is_empty() {
             return Ok(Progress::Done(vec![Effect::GroupMended {
                 group_id: plan.group_id.clone(),
                 // Itself: it leaves nothing stopped, and what the lost move stopped is in no record of this site.
                 failed: cx.operation.id.clone(),
             }]));
         }
-        let why = format!(
-            "not started again on {}: {}",
-            plan.source.site,
-            stopped.join(", ")
-        );
-        Err(StepError::last(Code::Blocked, why))
+        let site = &plan.source.site;
+        let mut left = Vec::new();
+        if !stopped.is_empty() {
+            left.push(format!(
+                "not started again on {site}: {}",
+                stopped.join(", ")
+            ));
+        }
+        if !fenced.is_empty() {
+            left.push(format!("takes no writes on {site}: {}", fenced.join(", ")));
+        }
+        Err(StepError::last(Code::Blocked, left.join("; ")))
     }
 }
 

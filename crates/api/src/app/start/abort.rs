@@ -161,15 +161,15 @@ fn is_planned_move(record: &OperationRecord) -> bool {
     kind.is_a_move() && !record.operation.is_unplanned()
 }
 
-/// Whether a move has failed and could not start again what it stopped.
+/// Whether a move has failed and could not give back what it took from its source: a server that it stopped, or a volume that it
+/// fenced, also of a server that was off.
 fn has_left_stopped(record: &OperationRecord) -> bool {
-    let stays_stopped = |step: &StepRecord| {
-        matches!(step.action, Step::StopServer { .. })
-            && step.progress.state == StepState::UndoFailed
+    let stays_taken = |step: &StepRecord| {
+        step.action.takes_from_the_source() && step.progress.state == StepState::UndoFailed
     };
     is_planned_move(record)
         && record.operation.state == OperationState::Failed
-        && record.steps.iter().any(stays_stopped)
+        && record.steps.iter().any(stays_taken)
 }
 
 fn stopped_here(record: &OperationRecord) -> Stopped {
@@ -378,7 +378,47 @@ fn way_back(kind: OperationKind, group: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::has_been_stopped;
+    use protector_core::{
+        fixtures,
+        member::Member,
+        operation::{
+            Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
+        },
+        plan::Plan,
+        runbook::{Step, failover::planned_move},
+        storage::PromotionKind,
+    };
+
+    use super::{has_been_stopped, has_left_stopped};
+
+    /// The VM of a fenced volume may have been off, or have been started by hand.
+    #[test]
+    fn a_volume_that_stays_fenced_is_given_back_by_another_abort() {
+        let member = Member {
+            volumes: vec![fixtures::volume("volume")],
+            ..fixtures::member("web")
+        };
+        let plan = Plan {
+            promotion: PromotionKind::InPlace,
+            ..fixtures::plan(vec![member])
+        };
+        let mut record = OperationRecord {
+            steps: planned_move(&plan).into_steps().unwrap(),
+            operation: Operation {
+                state: OperationState::Failed,
+                ..fixtures::operation("op", OperationKind::Failover, plan)
+            },
+            map: ResourceMap::default(),
+        };
+        assert!(!has_left_stopped(&record));
+        for step in &mut record.steps {
+            step.progress.state = match step.action {
+                Step::FenceVolume { .. } => StepState::UndoFailed,
+                _ => StepState::Undone,
+            };
+        }
+        assert!(has_left_stopped(&record));
+    }
 
     #[test]
     fn what_an_adoption_found_at_rest_was_stopped_by_the_move_that_it_adopts() {
