@@ -227,7 +227,7 @@ pub async fn holds(app: &App, array: &str, volume: &CinderVolume) -> ApiResult<b
         .map_err(|error| refused_by_array(&error))
 }
 
-fn refused_by_array(error: &StorageError) -> ApiError {
+pub(crate) fn refused_by_array(error: &StorageError) -> ApiError {
     let refusal = match error.kind.may_pass() {
         true => Refusal::ArraySilent,
         false => Refusal::ArrayRefuses,

@@ -167,7 +167,8 @@ impl GroupFailover for ArrayRegistry {
         volumes: &[CinderVolume],
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        let driver = self.of_both(replication)?;
+        // Needs the source alone: the target may be lost, and this site may never have had it.
+        let driver = self.of(&replication.source_array)?;
         driver.unfence(replication, volumes, operation).await
     }
 

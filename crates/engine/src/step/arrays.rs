@@ -7,7 +7,7 @@ use protector_core::{
     operation::Operation,
     storage::{
         BackendObject, CinderVolume, Pending, RecoveryPoint, Relation, Replication, StorageDriver,
-        StorageError, Written,
+        StorageError, StorageErrorKind, Written,
     },
 };
 
@@ -71,6 +71,12 @@ impl Arrays {
         self.driver
             .written_since(replication, volume, operation)
             .await
+    }
+
+    /// Whether this site has the target's array, and could ask it.
+    pub fn has_the_target(&self, replication: &Replication) -> bool {
+        let known = self.driver.capabilities(replication);
+        !known.is_err_and(|error| error.kind == StorageErrorKind::Misconfigured)
     }
 
     /// The first of `makers` that has promoted `volume` on the target's array and has not taken that back, as the array says now.

@@ -188,6 +188,15 @@ impl FencedVolumes<'_> {
         silence: Silence,
     ) -> Result<Option<OperationId>, StepError> {
         let (replication, object) = (cx.plan().replication(), volume_of(cx, volume)?);
+        if silence == Silence::IsTheLoss && !self.arrays.has_the_target(&replication) {
+            let plan = cx.plan();
+            let fact = format!(
+                "{} is not among the arrays of {}, so it was not asked what is promoted there; that {} is lost was said by who asked",
+                replication.target_array, plan.source.site, plan.target.site
+            );
+            cx.fact(fact);
+            return Ok(None);
+        }
         let asked = self.arrays.promoted_by(&replication, &object, makers);
         let answer = match silence {
             Silence::Waits => asked.await,
