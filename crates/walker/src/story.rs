@@ -245,11 +245,17 @@ impl World {
         }
     }
 
-    /// What a fence says that it has closed and that may be written to all the same: whoever starts a server there would.
+    /// What a fence says that it has closed, by its line or by its own end, and that may be written to all the same: whoever starts
+    /// a server there would.
     fn left_open_by(&self, fence: &OperationRecord) -> Vec<Violation> {
         let objects = self.source.facts().objects;
+        let has_ended_well = fence.operation.state == OperationState::Completed;
         let closed = fence.steps.iter().filter_map(|step| match &step.action {
-            Step::FenceVolume { volume } if step.progress.state == StepState::Done => Some(volume),
+            Step::FenceVolume { volume }
+                if has_ended_well || step.progress.state == StepState::Done =>
+            {
+                Some(volume)
+            }
             _ => None,
         });
         let is_open = |volume: &&VolumeId| {

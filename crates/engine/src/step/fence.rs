@@ -7,7 +7,7 @@ use protector_core::{
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
     operation::Mapped,
-    runbook::table::Side,
+    runbook::{Step, table::Side},
     site::SiteScope,
 };
 use protector_openstack::{
@@ -121,7 +121,8 @@ impl Fence<'_> {
     }
 
     /// Ends the split brain when each server is certainly stopped, by what Nova says right now: what an earlier line, or an
-    /// earlier fence, has seen proves nothing of a server that may be started at any time.
+    /// earlier fence, has seen proves nothing of a server that may be started at any time. Where volumes were to be closed, each
+    /// is.
     pub(super) async fn confirm_fenced(
         &self,
         cx: &mut StepContext<'_>,
@@ -149,15 +150,30 @@ impl Fence<'_> {
                 running.push(format!("on {}: {}", scope.site, names.join(", ")));
             }
         }
+        let is_of_a_volume = |step: &Step| matches!(step, Step::FenceVolume { .. });
+        let open = cx.lines_that_failed(is_of_a_volume).await?;
         match (source, target) {
-            (Ok(source), Ok(target)) => {
+            (Ok(source), Ok(target)) if open.is_empty() => {
+                note_unknown_volumes(cx);
                 cx.ends_by_what_was_asked_at(source.min(target));
                 Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]))
             }
-            _ => Err(StepError::last(
-                Code::Blocked,
-                format!("not certainly stopped {}; fence again", running.join("; ")),
-            )),
+            _ => {
+                let stopped = format!("not certainly stopped {}", running.join("; "));
+                let may_write = format!(
+                    "whoever starts a VM on {} may write: {}",
+                    plan.source.site,
+                    open.join(", ")
+                );
+                let why: Vec<String> = [(running, stopped), (open, may_write)]
+                    .into_iter()
+                    .filter_map(|(of, why)| (!of.is_empty()).then_some(why))
+                    .collect();
+                Err(StepError::last(
+                    Code::Blocked,
+                    format!("{}; fence again", why.join("; ")),
+                ))
+            }
         }
     }
 
@@ -385,6 +401,20 @@ async fn see_at_rest(
     refuse_unstopped(&server)?;
     let (_, host) = host_seen_by(admin, id).await?;
     refuse_unknown_host(&server, &host)
+}
+
+/// Where arrays promote in place, what a record of the other site tells of its servers tells nothing of their volumes.
+fn note_unknown_volumes(cx: &mut StepContext<'_>) {
+    let plan = cx.plan();
+    let are_known = plan.promotion.is_copy() || cx.operation.parent_id.is_some();
+    if are_known || plan.members.is_empty() {
+        return;
+    }
+    let fact = format!(
+        "no volume of these servers was closed, since the records of this site do not name them: whoever starts one on {} may write, unless the move has fenced them; 'openstack dr fence' on the site that has the move's record closes them",
+        plan.source.site
+    );
+    cx.fact(fact);
 }
 
 /// Nova says for certain that the guest does not run, and is not about to change that.

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
     group::{Group, GroupStatus},
-    id::{NetworkId, OperationId, ServerId},
+    id::{NetworkId, OperationId, ServerId, VolumeId},
     mark,
     member::{Member, MemberStatus},
     operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     plan::{ArrayPair, Plan},
-    runbook::fence::fence,
+    runbook::{fence::fence, unplanned_failover::replicas_left},
     storage::PromotionKind,
 };
 use protector_peer::peer::{PeerError, other_scope};
@@ -26,6 +26,7 @@ use crate::{
         App,
         block_rule::not_in_sync,
         elsewhere::lives_elsewhere,
+        policy::array_pair,
         refusal::Refusal,
         reset_status::{expected_of, holdings},
         start::{
@@ -64,7 +65,7 @@ pub async fn start_fence(
             }
             left_elsewhere(app, group, &members, &copy, &of_both).await?
         }
-        _ if !of_both.is_empty() => Left::of(group, &members, Vec::new())?,
+        _ if !of_both.is_empty() => Left::of(app, group, &members, Vec::new()).await?,
         _ => seen(app, group, &members).await?,
     };
     let plan = without_unmoved(left.plan, &members);
@@ -103,11 +104,18 @@ impl Left {
     /// Of those that it has made a copy of: the others run where they did, also when their owner has taken them out of the
     /// group since.
     async fn recorded(app: &App, failover: OperationRecord) -> ApiResult<Self> {
+        let open: BTreeSet<VolumeId> = replicas_left(&failover).cloned().collect();
         let mut plan = failover.operation.plan;
         let servers: Vec<&str> = plan.members.iter().map(|m| m.server_id.as_str()).collect();
         let copied = app.database.copied_among(&servers).await?;
         plan.members
             .retain(|member| copied.contains(member.server_id.as_str()));
+        // What a cleanup has made a replica takes no writes, and the array need not know any more who has promoted its copy.
+        for member in &mut plan.members {
+            member
+                .volumes
+                .retain(|volume| plan.promotion.is_copy() || open.contains(&volume.id));
+        }
         Ok(Self {
             plan,
             map: failover.map,
@@ -116,13 +124,18 @@ impl Left {
         })
     }
 
-    /// The servers of `old`, each with its member, on the site where the group does not run.
-    fn of(group: &Group, members: &[Member], old: Vec<Member>) -> ApiResult<Self> {
-        // A fence asks no array.
-        let arrays = ArrayPair {
-            primary: String::new(),
-            secondary: String::new(),
-            promotion: PromotionKind::Copy,
+    /// The servers of `old`, each with its member, on the site where the group does not run. Their volumes are not known, so none
+    /// is closed, and the record says so where arrays promote in place.
+    async fn of(app: &App, group: &Group, members: &[Member], old: Vec<Member>) -> ApiResult<Self> {
+        let policy = app.database.policy_find(&group.id).await?;
+        // No array is asked, and one that is not known here keeps no server running.
+        let arrays = match array_pair(app, group, policy.as_ref()) {
+            Ok(Some(arrays)) => arrays,
+            Ok(None) | Err(_) => ArrayPair {
+                primary: String::new(),
+                secondary: String::new(),
+                promotion: PromotionKind::Copy,
+            },
         };
         let networks = group.mappings_from_current().networks;
         let old = old.into_iter().map(|member| as_it_was(member, &networks));
@@ -181,7 +194,7 @@ async fn left_elsewhere(
     let lines = app.database.peer_operation_lines(&copy.id).await?;
     let old = in_copy(members, &lines);
     if !old.is_empty() || !of_both.is_empty() {
-        return Left::of(group, members, old);
+        return Left::of(app, group, members, old).await;
     }
     match copy.is_unplanned() {
         true => Err(nothing_to_fence(group)),
@@ -238,7 +251,7 @@ async fn seen(app: &App, group: &Group, members: &[Member]) -> ApiResult<Left> {
         }
     }
     if unknown.is_empty() && !old.is_empty() {
-        return Left::of(group, members, old);
+        return Left::of(app, group, members, old).await;
     }
     Err(ApiError::new(
         Refusal::SplitBrain,
