@@ -144,3 +144,71 @@ pub fn replicas_left(failover: &OperationRecord) -> impl Iterator<Item = &Volume
             _ => None,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures,
+        operation::{Operation, OperationKind, OperationState, Planning, ResourceMap, StepState},
+        runbook::cleanup::cleanup_of,
+        storage::PromotionKind,
+    };
+
+    /// An unplanned failover that has ended with its only member recovered, or `with` a line of that left in this state.
+    fn ended(promotion: PromotionKind, with: StepState) -> OperationRecord {
+        let member = Member {
+            volumes: vec![fixtures::volume("volume")],
+            ..fixtures::member("web")
+        };
+        let plan = Plan {
+            promotion,
+            ..fixtures::plan(vec![member])
+        };
+        let mut steps = unplanned_failover(&plan).into_steps().unwrap();
+        for step in &mut steps {
+            step.progress.state = match step.verb {
+                Verb::Attempt => StepState::Failed,
+                Verb::Member => with,
+                _ => StepState::Done,
+            };
+        }
+        OperationRecord {
+            steps,
+            operation: Operation {
+                state: OperationState::Completed,
+                planning: Planning::Unplanned,
+                ..fixtures::operation("op", OperationKind::Failover, plan)
+            },
+            map: ResourceMap::default(),
+        }
+    }
+
+    #[test]
+    fn its_cleanup_lets_go_last_of_what_the_array_keeps_for_it() {
+        for promotion in [PromotionKind::Copy, PromotionKind::InPlace] {
+            let mut record = ended(promotion, StepState::Done);
+            let lines = cleanup_of(&record);
+            let [rest @ .., last] = lines.as_slice() else {
+                panic!("{lines:?}")
+            };
+            assert_eq!(last.action, Step::ReleaseReplicas);
+            let all: Vec<u32> = rest.iter().map(|line| line.position).collect();
+            assert_eq!(last.after, all, "{promotion:?}");
+            for step in &mut record.steps {
+                step.progress.state = StepState::Done;
+            }
+            assert_eq!(cleanup_of(&record), vec![], "nothing is left");
+        }
+    }
+
+    #[test]
+    fn what_a_retry_may_still_take_back_is_kept() {
+        let lines = cleanup_of(&ended(PromotionKind::InPlace, StepState::Failed));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.action != Step::ReleaseReplicas)
+        );
+    }
+}
