@@ -113,7 +113,8 @@ impl ReplicatedVolumes<'_> {
         let array = self.arrays.open_for(&intent);
         let maker = mark::maker(cx.operation);
         let call = array.promote(&replication, &point, &volumes, mode, maker);
-        let promoted = match intent.carry_out(call).await?.map_err(storage_stop)? {
+        let answer = intent.carry_out(call).await?;
+        let promoted = match answer.map_err(|error| promotion_stop(cx, volume, &error))? {
             ArrayProgress::Done(promoted) => the_one(promoted, volume)?,
             ArrayProgress::Pending(pending) => return Ok(not_yet(pending)),
         };
@@ -433,6 +434,25 @@ fn settings_told(plan: &Plan, taken_at: DateTime<Utc>) -> Vec<String> {
 /// How a person makes a recovery point.
 fn take_one(group: &str) -> String {
     format!("run 'openstack dr protection-group action {group} --action sync' first")
+}
+
+/// As [`storage_stop`], where no other try at the same point can end otherwise: a member of which the chosen point has nothing is
+/// refused by each retry alike, and the record says what leads out.
+fn promotion_stop(cx: &StepContext<'_>, volume: &VolumeId, error: &StorageError) -> StepError {
+    let is_by_member = cx.operation.is_unplanned() || cx.operation.kind == OperationKind::Retry;
+    let plan = cx.plan();
+    match plan.volume(volume.as_str()) {
+        Some((member, _)) if is_by_member && !error.kind.may_pass() => StepError::last(
+            Code::Refused,
+            format!(
+                "{error}; a retry goes to the same recovery point: where that has nothing of {member}, a failback goes to its original on {}, and 'openstack dr member remove {} {member} --give-up' takes it out of the group",
+                plan.source.site,
+                plan.group_name,
+                member = member.name
+            ),
+        ),
+        _ => storage_stop(error.clone()),
+    }
 }
 
 /// A point that lacks a volume is older than the volume's protection.
