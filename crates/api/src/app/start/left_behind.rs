@@ -128,7 +128,7 @@ impl LeftThere {
             "what {there} has of {count} of its volumes is not a replica of what runs on {here}, but what unplanned failover {failover} left there"
         );
         let way_out = format!(
-            " It makes them replicas, after Cinder has let go of them. If {here} is gone for good, 'openstack dr site retire {here} --give-up {}' on {there} leads on with what {there} has.",
+            " It makes them replicas, after Cinder has let go of them. If {here} is gone for good, 'openstack dr site retire {here} --give-up {}' on {there} leads on with what {there} has; where a fence has closed the volumes there, an administrator of the arrays opens them (a forced promotion) before their VMs are started.",
             group.name
         );
         (count > 0).then(|| self.cleanup_first(group, &why, &way_out))
