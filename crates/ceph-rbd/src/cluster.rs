@@ -24,7 +24,7 @@ use crate::{
     image::{
         Extent, Image, Lock, MirrorStatus, PoolInfo, PoolStatus, Role, Snapshot, Status, Watcher,
     },
-    job::Jobs,
+    job::{Jobs, Place},
     journal::Journal,
     program::{self, Failure, Fate, code},
 };
@@ -446,10 +446,11 @@ impl Cluster {
         }
     }
 
-    /// Promotes by force, to the end, however long that takes; how it ended, `None` while it has not. A client that does
-    /// not get to the cluster gives up after [`Self::settles_within`].
+    /// Promotes by force, to the end, however long that takes; how it ended, `None` while it has not. Begun in `place` at once,
+    /// or not at all. A client that does not get to the cluster gives up after [`Self::settles_within`].
     pub(crate) async fn promote_by_force(
         &self,
+        place: Option<Place>,
         image: &Image,
         patience: Duration,
     ) -> Option<Result<(), Failure>> {
@@ -457,7 +458,9 @@ impl Cluster {
         let spec = self.spec(&image.name);
         let arguments = [&mount, "mirror", "image", "promote", "--force", &spec];
         let job = || self.to_the_end(&arguments, Fate::GoesOn);
-        self.promotions.run(&image.id, patience, job).await
+        self.promotions
+            .run_in(place, &image.id, patience, job)
+            .await
     }
 
     /// How long it may take from a forced promotion's start until it is seen at work on the image.

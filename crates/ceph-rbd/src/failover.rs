@@ -15,6 +15,7 @@ use crate::{
     catalogue::{PointNote, PromotedNote, point_key, promoted_key},
     cluster::{Cluster, SOON, cinder_id, managed_name, pending},
     image::{Image, Role},
+    job::Place,
     pair::{Pair, mirrored, peer_image},
     point::promoted_snapshot_of,
     program::code,
@@ -213,6 +214,20 @@ impl Promotion<'_> {
         let ours = known
             .as_ref()
             .filter(|note| note.operation == operation && note.forced == forced && !note.ended);
+        // Before anything is noted: what waits for a place would run long after it was given up.
+        let place = match forced && !self.target.promotions.is_running(&image.id) {
+            true => match self.target.promotions.place() {
+                None => {
+                    let what = format!(
+                        "a place for the forced promotion of {}: as many as may be are at work",
+                        image.name
+                    );
+                    return Ok(pending(what, SOON));
+                }
+                place => place,
+            },
+            false => None,
+        };
         let note = match ours {
             Some(note) => note.clone(),
             None => {
@@ -242,7 +257,7 @@ impl Promotion<'_> {
             }
         };
         let promoted = match forced {
-            true => self.force(image, &note).await?,
+            true => self.force(image, &note, place).await?,
             false => match self.target.promote(&image.name).await {
                 Ok(()) => ArrayProgress::Done(()),
                 Err(failure) if failure.code == code::EBUSY => {
@@ -283,6 +298,7 @@ impl Promotion<'_> {
         &self,
         image: &Image,
         note: &PromotedNote,
+        place: Option<Place>,
     ) -> Result<ArrayProgress<()>, StorageError> {
         if !self.target.promotions.is_running(&image.id) {
             if let ArrayProgress::Pending(pending) = self.nobody_promotes(image, Some(note)).await?
@@ -294,7 +310,15 @@ impl Promotion<'_> {
                 .promotion_is_begun(&image.id, &note.operation);
         }
         self.break_locks(image, note).await?;
-        match self.target.promote_by_force(image, PATIENCE).await {
+        // It may have been taken back, or over, while all that was asked.
+        if place.is_some() && !self.is_wanted(image, note).await? {
+            let what = format!(
+                "whoever has taken back or over the forced promotion of {} that was about to begin",
+                image.name
+            );
+            return Ok(pending(what, SOON));
+        }
+        match self.target.promote_by_force(place, image, PATIENCE).await {
             None => {
                 let what = format!("the forced promotion of {}", image.name);
                 Ok(pending(what, SOON))
@@ -305,6 +329,14 @@ impl Promotion<'_> {
                 pending => Ok(pending),
             },
         }
+    }
+
+    /// Whether a promotion that is about to begin is what is noted of `image`, read at this moment.
+    async fn is_wanted(&self, image: &Image, note: &PromotedNote) -> Result<bool, StorageError> {
+        let now: Option<PromotedNote> = self.target.note(&promoted_key(image.serial())).await?;
+        Ok(now.is_some_and(|now| {
+            now.operation == note.operation && now.image == note.image && now.forced && !now.ended
+        }))
     }
 
     /// Sees that no promotion of the replica that an earlier process began is at work: whoever is neither rbd-mirror nor had

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, timeout},
 };
 
@@ -16,6 +16,9 @@ use crate::program::Failure;
 /// How a job ended, and when.
 type Ended<T> = (Result<T, Failure>, Instant);
 type Told<T> = watch::Receiver<Option<Ended<T>>>;
+
+/// A place for one job, which that keeps until it has ended.
+pub(crate) struct Place(OwnedSemaphorePermit);
 
 /// Those of one kind that this process has begun, by what they are about: so many at a time, each once.
 pub(crate) struct Jobs<T> {
@@ -34,10 +37,39 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
         }
     }
 
-    /// Does `job` about `subject` as soon as there is a place, unless that is begun already, and waits for `patience`; how
-    /// it ended, `None` while it has not. How it ended is told once.
+    /// A place for one more, if there is one at this moment.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let place = self.slots.clone().try_acquire_owned();
+        place.ok().map(Place)
+    }
+
+    /// Does `job` about `subject`, unless that is begun already, and waits for `patience`; how it ended, `None` while it has
+    /// not. What gets no place within `patience` is not begun: nothing is that nobody waits for any more.
     pub(crate) async fn run<F>(
         &self,
+        subject: &str,
+        patience: Duration,
+        job: impl FnOnce() -> F,
+    ) -> Option<Result<T, Failure>>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let until = Instant::now() + patience;
+        let place = match self.told(subject) {
+            Some(_) => None,
+            None => {
+                let place = timeout(patience, self.slots.clone().acquire_owned()).await;
+                Some(Place(place.ok()?.ok()?))
+            }
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        self.run_in(place, subject, left, job).await
+    }
+
+    /// As [`Self::run`], in a `place` that was taken before; without one nothing is begun.
+    pub(crate) async fn run_in<F>(
+        &self,
+        place: Option<Place>,
         subject: &str,
         patience: Duration,
         job: impl FnOnce() -> F,
@@ -51,20 +83,34 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
                 .get(subject)
                 .filter(|told| !self.is_over(told))
                 .cloned();
-            let told = told.unwrap_or_else(|| self.start(job()));
-            begun.insert(subject.to_owned(), told.clone());
-            told
+            match told {
+                Some(told) => told,
+                None => {
+                    let told = start(place?, job());
+                    begun.insert(subject.to_owned(), told.clone());
+                    told
+                }
+            }
         };
         let ended = async {
             // Whoever ran it is gone if this fails: asked again, it is begun again.
             running.wait_for(Option::is_some).await.ok()?.clone()
         };
         let (outcome, _) = timeout(patience, ended).await.ok()??;
-        self.begun().remove(subject);
+        // What holds for a while is told to everybody who asks until then: a caller asks twice.
+        if self.holds_for.is_none() {
+            self.begun().remove(subject);
+        }
         Some(outcome)
     }
 
-    /// Whether something about `subject` waits for its place or is running.
+    fn told(&self, subject: &str) -> Option<Told<T>> {
+        let begun = self.begun();
+        let told = begun.get(subject).filter(|told| !self.is_over(told));
+        told.cloned()
+    }
+
+    /// Whether something about `subject` is running.
     pub(crate) fn is_running(&self, subject: &str) -> bool {
         let begun = self.begun();
         begun
@@ -88,21 +134,23 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
         }
     }
 
-    fn start(&self, job: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Told<T> {
-        let (tell, told) = watch::channel(None);
-        let slots = self.slots.clone();
-        tokio::spawn(async move {
-            let _slot = slots.acquire().await;
-            let outcome = job.await;
-            tell.send_replace(Some((outcome, Instant::now())));
-        });
-        told
-    }
-
     /// What is behind a poisoned lock is whole: nothing that can fail is done under it.
     fn begun(&self) -> MutexGuard<'_, HashMap<String, Told<T>>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn start<T: Send + Sync + 'static>(
+    place: Place,
+    job: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Told<T> {
+    let (tell, told) = watch::channel(None);
+    tokio::spawn(async move {
+        let Place(_place) = place;
+        let outcome = job.await;
+        tell.send_replace(Some((outcome, Instant::now())));
+    });
+    told
 }
 
 #[cfg(test)]
@@ -171,10 +219,44 @@ mod tests {
         };
         assert!(jobs.run("it", SHORT, || slow(1)).await.is_none());
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(jobs.run("it", SHORT, || slow(2)).await.unwrap().unwrap(), 1);
-        assert!(jobs.run("it", SHORT, || slow(3)).await.is_none());
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        for asked in [2, 3] {
+            let told = jobs.run("it", SHORT, || slow(asked)).await;
+            assert_eq!(
+                told.unwrap().unwrap(),
+                1,
+                "whoever asks twice is told twice"
+            );
+        }
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(jobs.run("it", LONG, || slow(4)).await.unwrap().unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_no_place_in_time_is_never_begun() {
+        let jobs = Jobs::new(1, None);
+        let slow = |seconds: u64| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok(seconds)
+        };
+        assert!(jobs.run("one", SHORT, || slow(60)).await.is_none());
+        assert!(jobs.place().is_none());
+        let begin =
+            || -> std::future::Ready<Result<u64, Failure>> { panic!("nobody waits for it") };
+        assert!(jobs.run("other", SHORT, begin).await.is_none());
+        assert!(!jobs.is_running("other"));
+        assert!(jobs.run_in(None, "other", SHORT, begin).await.is_none());
+        assert_eq!(
+            jobs.run("one", 5 * LONG, || slow(1))
+                .await
+                .unwrap()
+                .unwrap(),
+            60
+        );
+        tokio::time::sleep(LONG).await;
+        assert!(!jobs.is_running("other"));
+        let place = jobs.place();
+        assert!(place.is_some() && jobs.place().is_none());
+        let ran = jobs.run_in(place, "other", LONG, || slow(2));
+        assert_eq!(ran.await.unwrap().unwrap(), 2);
     }
 }
