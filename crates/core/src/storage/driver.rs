@@ -119,7 +119,7 @@ pub trait GroupReplication: Send + Sync {
 pub trait GroupFailover: Send + Sync {
     /// Keeps everybody from writing to the source's objects, after their servers have stopped. Only where
     /// [`Capabilities::fences_source`]. What the objects have stays, also where the target was promoted without them; what takes
-    /// no writes already: fine.
+    /// no writes already: fine. Needs the source alone.
     async fn fence(
         &self,
         replication: &Replication,
@@ -130,7 +130,8 @@ pub trait GroupFailover: Send + Sync {
     /// Lets the source's Cinder and servers write again, under the names by which they know their objects. Called when nothing
     /// of `operation` is promoted any more; with nothing fenced: fine.
     ///
-    /// Needs the source alone: the target may be lost. If it answers, what is promoted there is refused.
+    /// Needs the source alone: the target may be lost. If it answers, what is promoted there is refused. What an array lets be
+    /// written to only after the target's word, while that says nothing, is `Refused` at once with what people can do.
     async fn unfence(
         &self,
         replication: &Replication,
@@ -138,7 +139,8 @@ pub trait GroupFailover: Send + Sync {
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError>;
 
-    /// Makes `volumes` as of `point` writable on the target. All of them, or it is not done; the answer names each once.
+    /// Makes `volumes` as of `point` writable on the target. All of them, or it is not done; the answer names each once. What is
+    /// promoted in place has all that `point` has at least, and what came after it too.
     ///
     /// A copy gets a name that depends on `operation` and the volume only, and another operation gets a copy of its own. Asked
     /// again, it finds what it made, also after Cinder renamed it, and answers the name under which that is now: an import
@@ -172,8 +174,20 @@ pub trait GroupFailover: Send + Sync {
         operation: &OperationId,
     ) -> Result<Written, StorageError>;
 
+    /// Whether `promote` has made an object of `volume` for `operation` that was not taken back, as far as
+    /// [`written_since`](Self::written_since) knows of one. A driver that would have to count for that answers without.
+    async fn is_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<bool, StorageError> {
+        let written = self.written_since(replication, volume, operation).await?;
+        Ok(written != Written::NoObject)
+    }
+
     /// What was written to the source's own object of `volume` since the recovery point that `replicate` made for
-    /// `operation`: the target does not have it. `Unknown` once that point is let go of.
+    /// `operation`: the target does not have it. `Unknown` once that point is let go of. Needs the source alone.
     async fn original_written_since(
         &self,
         replication: &Replication,

@@ -157,7 +157,7 @@ impl GroupFailover for ArrayRegistry {
         volumes: &[CinderVolume],
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        let driver = self.of_both(replication)?;
+        let driver = self.of(&replication.source_array)?;
         driver.fence(replication, volumes, operation).await
     }
 
@@ -209,13 +209,23 @@ impl GroupFailover for ArrayRegistry {
         driver.written_since(replication, volume, operation).await
     }
 
+    async fn is_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<bool, StorageError> {
+        let driver = self.of(&replication.target_array)?;
+        driver.is_promoted(replication, volume, operation).await
+    }
+
     async fn original_written_since(
         &self,
         replication: &Replication,
         volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
-        let driver = self.of_both(replication)?;
+        let driver = self.of(&replication.source_array)?;
         driver
             .original_written_since(replication, volume, operation)
             .await

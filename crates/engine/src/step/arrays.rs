@@ -87,8 +87,8 @@ impl Arrays {
         makers: &[OperationId],
     ) -> Result<Option<OperationId>, StorageError> {
         for maker in makers {
-            let written = self.written_since(replication, volume, maker).await?;
-            if written != Written::NoObject {
+            let asked = self.driver.is_promoted(replication, volume, maker);
+            if asked.await? {
                 return Ok(Some(maker.clone()));
             }
         }
