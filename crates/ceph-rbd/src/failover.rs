@@ -14,7 +14,7 @@ use protector_core::{
 use crate::{
     catalogue::{PointNote, PromotedNote, point_key, promoted_key},
     cluster::{Cluster, SOON, cinder_id, managed_name, pending},
-    image::{Image, Role},
+    image::{Image, Lock, Role},
     job::Place,
     pair::{Pair, mirrored, peer_image},
     point::promoted_snapshot_of,
@@ -25,6 +25,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a lock is broken: rbd-mirror may take it again until its session is blocked.
 const LOCK_ROUNDS: usize = 5;
+/// For how long Ceph keeps the watch of a client that was killed, and a client that lives may be without one.
+const WATCH_ENDS: Duration = Duration::from_secs(30);
 
 impl Pair<'_> {
     /// Makes a point of `operation` and demotes the source's images, all of them or none.
@@ -300,6 +302,7 @@ impl Promotion<'_> {
         note: &PromotedNote,
         place: Option<Place>,
     ) -> Result<ArrayProgress<()>, StorageError> {
+        self.break_locks(image, note).await?;
         if !self.target.promotions.is_running(&image.id) {
             if let ArrayProgress::Pending(pending) = self.nobody_promotes(image, Some(note)).await?
             {
@@ -309,7 +312,6 @@ impl Promotion<'_> {
                 .memory
                 .promotion_is_begun(&image.id, &note.operation);
         }
-        self.break_locks(image, note).await?;
         // It may have been taken back, or over, while all that was asked.
         if place.is_some() && !self.is_wanted(image, note).await? {
             let what = format!(
@@ -354,27 +356,36 @@ impl Promotion<'_> {
             Ok(pending(what, SOON))
         };
         let memory = &self.target.memory;
-        let (sessions, watchers, lockers) = try_join3(
+        let (sessions, watchers, locks) = try_join3(
             self.target.mirror_sessions(),
             self.target.watchers(image),
-            self.lockers(image),
+            self.target.locks(&image.name),
         )
         .await?;
         let known = note.map(|note| note.lockers.as_slice()).unwrap_or_default();
         let is_stranger =
             |session: &String| !sessions.contains(session) && !known.contains(session);
-        let at_work = watchers
+        let mut strangers = watchers
             .iter()
-            .map(|watcher| (watcher.session(), watcher.to_string()));
-        let holding = lockers
-            .iter()
-            .map(|locker| (locker.clone(), locker.clone()));
-        if let Some((_, who)) = at_work
-            .chain(holding)
-            .find(|(session, _)| is_stranger(session))
-        {
+            .filter(|watcher| is_stranger(&watcher.session()));
+        if let Some(who) = strangers.next() {
             memory.is_quiet_no_more(&image.id);
             return may_be(&format!("{who} has it open"));
+        }
+        // Who is at work watches the image too. A lock without a watch is that of a dead client, or of one that has lost its
+        // watch and is about to have it again.
+        for lock in locks.iter().filter(|lock| is_stranger(&lock.locker)) {
+            let subject = format!("{} {}", image.id, lock.locker);
+            if memory.quiet_for(&subject, WATCH_ENDS) < WATCH_ENDS {
+                memory.is_quiet_no_more(&image.id);
+                return may_be(&format!(
+                    "{} has its lock; it is taken for dead after {} s without a watch",
+                    lock.locker,
+                    WATCH_ENDS.as_secs()
+                ));
+            }
+            self.break_lock(image, lock).await?;
+            memory.is_quiet_no_more(&subject);
         }
         let mine = note.is_some_and(|note| memory.has_begun_promotion(&image.id, &note.operation));
         let settles = self.target.settles_within();
@@ -405,22 +416,21 @@ impl Promotion<'_> {
             if locks.is_empty() {
                 return Ok(());
             }
-            let spec = self.target.spec(&image.name);
             for lock in &locks {
-                let removed = self
-                    .target
-                    .change(&["lock", "rm", &spec, &lock.id, &lock.locker])
-                    .await;
-                match removed {
-                    // Let go of meanwhile.
-                    Err(failure) if failure.code != code::ENOENT => {
-                        return Err(self.target.failed(failure));
-                    }
-                    _ => {}
-                }
+                self.break_lock(image, lock).await?;
             }
         }
         Ok(())
+    }
+
+    async fn break_lock(&self, image: &Image, lock: &Lock) -> Result<(), StorageError> {
+        let spec = self.target.spec(&image.name);
+        let broken = ["lock", "rm", &spec, &lock.id, &lock.locker];
+        match self.target.change(&broken).await {
+            // Let go of meanwhile.
+            Err(failure) if failure.code != code::ENOENT => Err(self.target.failed(failure)),
+            _ => Ok(()),
+        }
     }
 
     /// A promotion that ended well may still leave an image that nobody can write to. A snapshot needs all that a write
@@ -532,8 +542,10 @@ impl Promotion<'_> {
         image: &Image,
         note: &PromotedNote,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        if self.target.promotions.is_running(&image.id) {
+        if note.forced {
             self.break_locks(image, note).await?;
+        }
+        if self.target.promotions.is_running(&image.id) {
             let what = format!(
                 "the forced promotion of {} to end, before it is taken back",
                 image.name
