@@ -289,8 +289,18 @@ impl GroupFailover for CephRbdDriver {
         volume: &CinderVolume,
         operation: &OperationId,
     ) -> Result<Written, StorageError> {
+        let (source, target) = self.target(replication)?;
+        written::to_promoted(source, target, volume, operation).await
+    }
+
+    async fn is_promoted(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+        operation: &OperationId,
+    ) -> Result<bool, StorageError> {
         let (_, target) = self.target(replication)?;
-        written::to_promoted(target, volume, operation).await
+        written::is_promoted(target, volume, operation).await
     }
 
     async fn original_written_since(

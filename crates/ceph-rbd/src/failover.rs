@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, SOON, cinder_id, managed_name, pending},
     image::{Image, Lock, Role},
     job::Place,
-    pair::{Pair, mirrored, peer_image},
+    pair::{Follows, Pair, follows, mirrored, peer_image},
     point::promoted_snapshot_of,
     program::code,
 };
@@ -474,8 +474,8 @@ impl Promotion<'_> {
 
     /// Makes what `operation` promoted of `volume` a replica again, under the name by which the source's Cinder knows it.
     ///
-    /// What was promoted by force is copied anew, from a source that is there alone: the note of it stays until then, and the
-    /// next protection goes on from it.
+    /// What was promoted by force, and what the source does not follow at this moment, is copied anew, from a source that is
+    /// there alone: the note of it stays until then, and the next protection goes on from it.
     pub(crate) async fn discard(
         &self,
         volume: &CinderVolume,
@@ -518,7 +518,11 @@ impl Promotion<'_> {
                     volume.id, image.name
                 )));
             }
-            if note.forced && !note.diverged {
+            // What was promoted with the source's consent has left it too, once that was let write by somebody.
+            if !note.diverged
+                && (note.forced
+                    || matches!(follows(self.source, &image).await?, Follows::No { .. }))
+            {
                 note.diverged = true;
                 self.target.write_note(&key, &note).await?;
             }

@@ -3,7 +3,10 @@
 use futures_util::future::try_join_all;
 use protector_core::storage::{CinderVolume, Replication, StorageError, StorageErrorKind};
 
-use crate::{cluster::Cluster, image::Image};
+use crate::{
+    cluster::Cluster,
+    image::{Image, Role},
+};
 
 /// Both clusters, known to be different ones, for calls that need both.
 #[derive(Clone, Copy)]
@@ -73,6 +76,46 @@ fn in_its_mirror(
             on.cinder_name(volume)?,
             volume.id
         ))),
+    }
+}
+
+/// Whether what is written to a primary goes along to the other side.
+pub(crate) enum Follows {
+    Yes,
+    /// Not, or nobody can say so now.
+    No {
+        why: String,
+    },
+}
+
+/// Whether `other` follows the primary `image` at this moment. A promotion to which it once agreed does not say so: its image
+/// may have been promoted since.
+pub(crate) async fn follows(
+    other: Option<&Cluster>,
+    image: &Image,
+) -> Result<Follows, StorageError> {
+    let no = |why: String| Ok(Follows::No { why });
+    let Some(other) = other else {
+        return no("the other side's array is not configured on this site".to_owned());
+    };
+    let name = &other.array.name;
+    let told = async {
+        let Some(peer) = other.peer_of(image).await? else {
+            return no(format!("{name} has no image of its mirror"));
+        };
+        if peer.role() != Role::Replica {
+            return no(format!("{name} may be written to as well"));
+        }
+        match other.mirror_status(&peer.name).await? {
+            Some(status) if status.is_split() => {
+                no(format!("rbd-mirror of {name} says: {}", status.in_words()))
+            }
+            _ => Ok(Follows::Yes),
+        }
+    };
+    match told.await {
+        Err(error) if error.kind == StorageErrorKind::Unavailable => no(error.to_string()),
+        told => told,
     }
 }
 

@@ -11,39 +11,69 @@ use crate::{
     catalogue::{PromotedNote, promoted_key},
     cluster::Cluster,
     image::{Image, Role},
+    pair::{Follows, follows},
     point::snapshot_of,
 };
 
 /// How long a call waits for a count, which goes on behind it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What was written to what `operation` promoted of `volume`. After a planned promotion it goes along to the source;
-/// after a forced one it is counted from the moment of the promotion,
-/// also if another operation has taken it over since.
+/// What was written to what `operation` promoted of `volume`. After a planned promotion it goes along to the source while
+/// that follows; after a forced one it is counted from the moment of the promotion, also if another operation has taken it
+/// over since.
 pub(crate) async fn to_promoted(
+    source: Option<&Cluster>,
     target: &Cluster,
     volume: &CinderVolume,
     operation: &OperationId,
 ) -> Result<Written, StorageError> {
-    target.safe("operation", operation.as_str())?;
-    let Some(image) = target.find(volume).await? else {
+    let Some((image, note)) = promoted_of(target, volume, operation).await? else {
         return Ok(Written::NoObject);
     };
+    let (name, why) = match (note.since, note.forced || note.diverged) {
+        (Some(snapshot), _) => return since(target, &image, &snapshot).await,
+        (None, true) => (
+            &image.name,
+            "it holds what the other side never had".to_owned(),
+        ),
+        (None, false) => match follows(source, &image).await? {
+            Follows::Yes => return Ok(Written::GoesAlong),
+            Follows::No { why } => (&image.name, why),
+        },
+    };
+    Ok(Written::Unknown {
+        why: format!("what was written to image {name} may be there alone ({why})"),
+    })
+}
+
+/// Whether `operation` has promoted `volume`, without a count of what was written since.
+pub(crate) async fn is_promoted(
+    target: &Cluster,
+    volume: &CinderVolume,
+    operation: &OperationId,
+) -> Result<bool, StorageError> {
+    Ok(promoted_of(target, volume, operation).await?.is_some())
+}
+
+/// The primary that `operation` promoted of `volume`, with the note of it.
+async fn promoted_of(
+    target: &Cluster,
+    volume: &CinderVolume,
+    operation: &OperationId,
+) -> Result<Option<(Image, PromotedNote)>, StorageError> {
+    target.safe("operation", operation.as_str())?;
+    let Some(image) = target.find(volume).await? else {
+        return Ok(None);
+    };
     let Some(global_id) = image.global_id() else {
-        return Ok(Written::NoObject);
+        return Ok(None);
     };
     let note: Option<PromotedNote> = target.note(&promoted_key(global_id)).await?;
     let is_its =
         |note: &PromotedNote| note.operation == operation.as_str() && note.image == image.id;
-    let Some(note) = note.filter(is_its) else {
-        return Ok(Written::NoObject);
-    };
-    match (image.role(), note.since) {
-        (Role::Primary, Some(snapshot)) => since(target, &image, &snapshot).await,
-        (Role::Primary, None) => Ok(Written::GoesAlong),
-        // Not promoted yet, or a replica again.
-        _ => Ok(Written::NoObject),
-    }
+    // Else it is not promoted yet, or a replica again.
+    let note = note.filter(is_its).filter(|_| image.is_primary());
+    Ok(note.map(|note| (image, note)))
 }
 
 /// What was written to the source's image since the point of `operation`. Nothing can be, while it is no primary.
