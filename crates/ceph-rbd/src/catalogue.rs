@@ -68,6 +68,17 @@ pub(crate) struct PromotedNote {
     /// It holds what its source never had, and becomes its replica again by a new copy only.
     #[serde(default)]
     pub(crate) diverged: bool,
+    /// The other side has been made its replica since, and has all that was promoted.
+    #[serde(default)]
+    pub(crate) followed: bool,
+}
+
+impl PromotedNote {
+    /// Whether the other side cannot follow `image` as it is: that was promoted without its consent, and the other side has
+    /// not been copied anew since.
+    pub(crate) fn has_left_the_other_side(&self, image: &Image) -> bool {
+        self.forced && !self.followed && self.image == image.id
+    }
 }
 
 /// `clone.<operation>.<volume>`, on the target.
@@ -199,6 +210,27 @@ impl Cluster {
             of: self,
             all: all.into_iter().collect(),
         })
+    }
+
+    /// Notes of a promoted `image` that the other side has all of it, so that it never is the one that is copied anew for that
+    /// promotion.
+    pub(crate) async fn promotion_is_followed(&self, image: &Image) -> Result<(), StorageError> {
+        let key = promoted_key(image.serial());
+        let note: Option<PromotedNote> = self.note(&key).await?;
+        match note {
+            Some(note)
+                if note.image == image.id
+                    && (note.diverged || note.has_left_the_other_side(image)) =>
+            {
+                let note = PromotedNote {
+                    diverged: false,
+                    followed: true,
+                    ..note
+                };
+                self.write_note(&key, &note).await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn unreadable(&self, key: &str, error: impl std::fmt::Display) -> StorageError {

@@ -113,6 +113,8 @@ pub(crate) struct Promotion<'a> {
 struct Promotable {
     image: Image,
     known: Option<PromotedNote>,
+    /// The source's image, if a planned promotion could ask for it.
+    source: Option<Image>,
 }
 
 impl Promotion<'_> {
@@ -165,17 +167,25 @@ impl Promotion<'_> {
                     image.name, volume.id
                 ),
             )),
-            (true, _) => Ok(Promotable { image, known }),
+            (true, _) => Ok(Promotable {
+                image,
+                known,
+                source: None,
+            }),
             (false, PromotionMode::Planned) => {
                 // After a demotion both sides could be promoted, one after the other.
                 let source = peer_image(self.source, &image).await?;
-                if source.is_some_and(|source| source.is_primary()) {
+                if source.as_ref().is_some_and(Image::is_primary) {
                     return Err(self.target.refused(format!(
                         "image {} of volume {} is primary on the source; fence it first",
                         image.name, volume.id
                     )));
                 }
-                Ok(Promotable { image, known })
+                Ok(Promotable {
+                    image,
+                    known,
+                    source,
+                })
             }
             (false, PromotionMode::Forced) => {
                 let key = point_key(&OperationId::from(point.as_str()), volume.id.as_str());
@@ -187,14 +197,22 @@ impl Promotion<'_> {
                         image.name, volume.id
                     )));
                 }
-                Ok(Promotable { image, known })
+                Ok(Promotable {
+                    image,
+                    known,
+                    source: None,
+                })
             }
         }
     }
 
     async fn promote_one(
         &self,
-        Promotable { image, known }: &Promotable,
+        Promotable {
+            image,
+            known,
+            source,
+        }: &Promotable,
         mode: PromotionMode,
     ) -> Result<ArrayProgress<()>, StorageError> {
         let (operation, key) = (self.operation.as_str(), promoted_key(image.serial()));
@@ -208,6 +226,10 @@ impl Promotion<'_> {
                 ..known.clone()
             };
             if note != *known {
+                if !note.forced && !known.ended {
+                    let source = peer_image(self.source, image).await?;
+                    self.source_is_followed(source.as_ref()).await?;
+                }
                 self.target.write_note(&key, &note).await?;
             }
             return self.prove_writable(image, &note).await;
@@ -251,6 +273,7 @@ impl Promotion<'_> {
                     since: forced.then(|| promoted_snapshot_of(self.operation)),
                     ended: false,
                     diverged: known.as_ref().is_some_and(|known| known.diverged),
+                    followed: false,
                 };
                 self.target.write_note(&key, &note).await?;
                 self.target.promotions.forget_end(&image.id);
@@ -273,6 +296,9 @@ impl Promotion<'_> {
             },
         };
         if promoted == ArrayProgress::Done(()) {
+            if !forced {
+                self.source_is_followed(source.as_ref()).await?;
+            }
             let note = PromotedNote {
                 ended: true,
                 ..note
@@ -280,6 +306,18 @@ impl Promotion<'_> {
             self.target.write_note(&key, &note).await?;
         }
         Ok(promoted)
+    }
+
+    /// Ceph let the target be promoted after the demotion of `image`, the source's: it has all of that.
+    async fn source_is_followed(&self, image: Option<&Image>) -> Result<(), StorageError> {
+        let (Some(source), Some(image)) = (self.source, image) else {
+            return Ok(());
+        };
+        match source.promotion_is_followed(image).await {
+            // It may be lost, and is asked again by the next move.
+            Err(error) if error.kind == StorageErrorKind::Unavailable => Ok(()),
+            noted => noted,
+        }
     }
 
     /// Another engine may have done it at the same moment.
@@ -644,6 +682,7 @@ mod tests {
             since: None,
             ended: false,
             diverged: false,
+            followed: false,
         }
     }
 

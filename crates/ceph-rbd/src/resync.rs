@@ -62,7 +62,9 @@ impl Pair<'_> {
         match note {
             // It has been made anew: never a second time.
             Some(note) if note.image != stale.id => self.is_replaying(primary, &stale).await,
-            None if stale.role() == Role::Replica && !self.has_gone_apart(&stale).await? => {
+            None if stale.role() == Role::Replica
+                && !self.has_gone_apart(primary, &stale).await? =>
+            {
                 self.is_replaying(primary, &stale).await
             }
             note => {
@@ -72,8 +74,13 @@ impl Pair<'_> {
         }
     }
 
-    /// Whether the replica cannot follow the primary: as rbd-mirror says, or as is noted of a forced promotion.
-    async fn has_gone_apart(&self, stale: &Image) -> Result<bool, StorageError> {
+    /// Whether the replica cannot follow the primary, as is noted of a forced promotion of either. That rbd-mirror says so
+    /// counts too; that it does not say so, or that the journal once had the replica as one that follows, proves nothing.
+    async fn has_gone_apart(&self, primary: &Image, stale: &Image) -> Result<bool, StorageError> {
+        let note: Option<PromotedNote> = self.source.note(&promoted_key(primary.serial())).await?;
+        if note.is_some_and(|note| note.has_left_the_other_side(primary)) {
+            return Ok(true);
+        }
         let note: Option<PromotedNote> = self.target.note(&promoted_key(stale.serial())).await?;
         if note.is_some_and(|note| note.diverged && note.image == stale.id) {
             return Ok(true);
@@ -138,6 +145,7 @@ impl Pair<'_> {
     ) -> Result<ArrayProgress<()>, StorageError> {
         let journal = self.source.journal(&primary.name).await?;
         if journal.is_replayed_to(&replica.id) {
+            self.source.promotion_is_followed(primary).await?;
             return Ok(ArrayProgress::Done(()));
         }
         let says = match self.target.mirror_status(&replica.name).await? {
