@@ -71,7 +71,7 @@ impl Pair<'_> {
             };
             if image.role() == Role::Replica {
                 let peer = peer_image(target, &image).await?;
-                if peer.is_some_and(|peer| peer.is_primary()) {
+                if peer.as_ref().is_some_and(Image::is_primary) {
                     return Err(source.refused(format!(
                         "image {} of volume {} is primary on the other side; discard its promotion first",
                         image.name, volume.id
@@ -79,6 +79,17 @@ impl Pair<'_> {
                 }
                 match source.promote(&image.name).await {
                     Ok(()) => {}
+                    // What it waits for is the other side's demotion, and nobody is there to send it.
+                    Err(failure) if failure.code == code::EBUSY && peer.is_none() => {
+                        return Err(source.refused(format!(
+                            "image {name} of volume {} was told that the other side is primary, and the other side does not \
+                             answer: with `rbd mirror image promote --force {}` it may be written to again, without what was \
+                             written there since; then ask again",
+                            volume.id,
+                            source.spec(&image.name),
+                            name = image.name,
+                        )));
+                    }
                     Err(failure) if failure.code == code::EBUSY => {
                         waits = waits.or(Some(format!(
                             "{} to have what the other side wrote to {}",
