@@ -207,7 +207,15 @@ impl GroupReplication for CephRbdDriver {
         volumes: &[CinderVolume],
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
         let (_, target) = self.target(replication)?;
-        point::latest(target, replication, volumes).await
+        point::whole_points(target, replication, volumes).await
+    }
+
+    async fn first_copies(
+        &self,
+        replication: &Replication,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        self.pair(replication)?.first_copies(volumes).await
     }
 
     async fn forget(

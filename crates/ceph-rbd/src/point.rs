@@ -281,10 +281,11 @@ fn points_in_use(notes: &Notes<'_>, group: &str) -> Result<BTreeSet<String>, Sto
     Ok(of_group.map(|(_, note)| note.point).collect())
 }
 
-/// The latest point of which `target` has all of `volumes`. A promotion gives at least that: it gives all that came.
+/// The points of which `target` has all of `volumes`, the latest first: a test may be of each. A promotion gives at least the
+/// latest: it gives all that came.
 ///
 /// Its time is when the source took it, noted on the target when it had come.
-pub(crate) async fn latest(
+pub(crate) async fn whole_points(
     target: &Cluster,
     replication: &Replication,
     volumes: &[CinderVolume],
@@ -318,6 +319,7 @@ pub(crate) async fn latest(
         true => BTreeMap::new(),
         false => target.mirrored_images().await,
     };
+    let mut points = Vec::new();
     for (taken_at, operation, of) in times {
         let mut there = true;
         for (volume, note) in &of {
@@ -325,10 +327,10 @@ pub(crate) async fn latest(
         }
         if there {
             let id = RecoveryPointId::new(operation);
-            return Ok(vec![RecoveryPoint { id, taken_at }]);
+            points.push(RecoveryPoint { id, taken_at });
         }
     }
-    Ok(Vec::new())
+    Ok(points)
 }
 
 /// Whether the target still has the image that `note` says has the point of `volume`: what was made anew under its name

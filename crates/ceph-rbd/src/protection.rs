@@ -32,23 +32,48 @@ impl Pair<'_> {
         let protected = volumes
             .iter()
             .map(|volume| self.protect_one(&notes, volume));
-        let protected = try_join_all(protected).await?;
-        let waits = protected.into_iter().filter_map(|one| match one {
-            ArrayProgress::Done(()) => None,
-            ArrayProgress::Pending(pending) => Some(pending),
-        });
-        // The group waits for the last one.
-        let waits: Vec<Pending> = waits.collect();
-        let others = waits.len().saturating_sub(1);
-        let last = waits.into_iter().min_by_key(|pending| pending.percent);
-        Ok(match last {
-            None => ArrayProgress::Done(()),
-            Some(last) if others == 0 => ArrayProgress::Pending(last),
-            Some(last) => ArrayProgress::Pending(Pending {
-                what: format!("{}, and {others} more", last.what),
-                ..last
-            }),
-        })
+        Ok(of_all(try_join_all(protected).await?))
+    }
+
+    /// How far the first copies of `volumes` are; begins none.
+    pub(crate) async fn first_copies(
+        &self,
+        volumes: &[CinderVolume],
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let notes = self.source.notes().await?;
+        let copies = volumes.iter().map(|volume| self.first_copy(&notes, volume));
+        Ok(of_all(try_join_all(copies).await?))
+    }
+
+    async fn first_copy(
+        &self,
+        notes: &Notes<'_>,
+        volume: &CinderVolume,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        let Some(image) = self.source.find_by(notes, volume).await? else {
+            return Err(self.has_no_image(volume)?);
+        };
+        match self.target.peer_of(&image).await? {
+            // What was the replica has been promoted: it had its copy.
+            Some(replica) if replica.is_primary() => Ok(ArrayProgress::Done(())),
+            Some(replica) => {
+                let journal = self.source.journal(&image.name).await?;
+                if journal.is_replayed_to(&replica.id) {
+                    return Ok(ArrayProgress::Done(()));
+                }
+                self.first_copy_is_pending(&image, &replica, &journal).await
+            }
+            None => Ok(self.first_copy_has_not_begun(&image)),
+        }
+    }
+
+    fn has_no_image(&self, volume: &CinderVolume) -> Result<StorageError, StorageError> {
+        Ok(self.source.refused(format!(
+            "there is no image {} of volume {} in pool {}",
+            self.source.cinder_name(volume)?,
+            volume.id,
+            self.source.array.pool
+        )))
     }
 
     async fn protect_one(
@@ -58,12 +83,7 @@ impl Pair<'_> {
     ) -> Result<ArrayProgress<()>, StorageError> {
         let [of_source, of_target] = notes;
         let Some(image) = self.source.find_by(of_source, volume).await? else {
-            return Err(self.source.refused(format!(
-                "there is no image {} of volume {} in pool {}",
-                self.source.cinder_name(volume)?,
-                volume.id,
-                self.source.array.pool
-            )));
+            return Err(self.has_no_image(volume)?);
         };
         let Some(global_id) = image.global_id() else {
             return self.enable(notes, volume, &image).await;
@@ -380,6 +400,37 @@ impl Pair<'_> {
         }
         Ok(())
     }
+}
+
+/// What all wait for: the last one.
+fn of_all(each: Vec<ArrayProgress<()>>) -> ArrayProgress<()> {
+    let waits = each.into_iter().filter_map(|one| match one {
+        ArrayProgress::Done(()) => None,
+        ArrayProgress::Pending(pending) => Some(pending),
+    });
+    let waits: Vec<Pending> = waits.collect();
+    let others = waits.len().saturating_sub(1);
+    let last = waits.into_iter().min_by_key(|pending| pending.percent);
+    match last {
+        None => ArrayProgress::Done(()),
+        Some(last) if others == 0 => ArrayProgress::Pending(last),
+        Some(last) => ArrayProgress::Pending(Pending {
+            what: format!("{}, and {others} more", last.what),
+            ..last
+        }),
+    }
+}
+
+/// Whether the image that was last noted of a mirror on its side is another one than `image`: that was made anew since.
+fn is_another_than_noted(
+    notes: &Notes<'_>,
+    global_id: &str,
+    image: &str,
+) -> Result<bool, StorageError> {
+    let noted = notes.of::<VolumeNote>("volume.")?.into_iter();
+    let noted = noted.filter(|(_, note)| note.global_id == global_id);
+    let noted: Vec<String> = noted.filter_map(|(_, note)| note.image).collect();
+    Ok(!noted.is_empty() && noted.iter().all(|noted| noted != image))
 }
 
 /// How much of a copy is there; never all of it, for then it has ended.
