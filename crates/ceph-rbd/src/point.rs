@@ -14,7 +14,8 @@ use protector_core::{
 
 use crate::{
     catalogue::{
-        CloneNote, Notes, PointNote, PromotedNote, ResyncNote, VolumeNote, point_key, volume_key,
+        CloneNote, Notes, PointNote, PromotedNote, ResyncNote, VolumeNote, point_key, promoted_key,
+        volume_key,
     },
     cluster::{Cluster, SOON, pending},
     image::{Image, Role, Snapshot},
@@ -392,10 +393,22 @@ pub(crate) async fn forget(
     }
     // With what a promotion began, also if it was that of an operation before.
     let mut begun_with: BTreeSet<String> = BTreeSet::new();
+    let mut left: Vec<(String, PromotedNote)> = Vec::new();
     for (global_id, promoted) in notes.of::<PromotedNote>("promoted.")? {
         let since = promoted.since.clone();
         if promoted.operation != id || promoted.diverged {
             begun_with.extend(since);
+        } else if promoted.forced && !promoted.followed {
+            // The other side cannot follow it yet, whoever asks; only nothing is this operation's to take back any more.
+            since
+                .into_iter()
+                .for_each(|since| drop_of(&global_id, since));
+            let nobodys = PromotedNote {
+                operation: String::new(),
+                since: None,
+                ..promoted
+            };
+            left.push((promoted_key(&global_id), nobodys));
         } else {
             since
                 .into_iter()
@@ -422,6 +435,9 @@ pub(crate) async fn forget(
     for (global_id, mut names) in snapshots {
         names.retain(|name| !begun_with.contains(name));
         remove_snapshots(source, target, &global_id, &names).await?;
+    }
+    for (key, note) in left {
+        target.write_note(&key, &note).await?;
     }
     for key in gone {
         target.remove_note(&key).await?;

@@ -116,13 +116,23 @@ impl Pair<'_> {
                 )));
             }
         }
+        let key = promoted_key(global_id);
+        let promoted: Option<PromotedNote> = of_source.get(&key)?;
+        if let Some(replica) = &replica
+            && promoted.is_some_and(|note| note.has_left_the_other_side(&image))
+        {
+            if !is_another_than_noted(of_target, global_id, &replica.id)? {
+                return Err(self.both_primary(&image));
+            }
+            // Somebody had it copied anew by hand.
+            self.source.promotion_is_followed(&image).await?;
+        }
         self.note_volume(notes, volume, &image, replica.as_ref())
             .await?;
         let Some(replica) = replica else {
             return Ok(self.first_copy_has_not_begun(&image));
         };
-        // It was promoted by force, and that was taken back: it is copied anew.
-        let key = promoted_key(global_id);
+        // What was promoted and has left its source, and was taken back since, is copied anew.
         if let Some(note) = of_target.get::<PromotedNote>(&key)?
             && note.diverged
         {
@@ -136,9 +146,31 @@ impl Pair<'_> {
         let journal = self.source.journal(&image.name).await?;
         if journal.is_replayed_to(&replica.id) {
             self.target.memory.copy_has_ended(&replica.id);
-            return Ok(ArrayProgress::Done(()));
+            return self.unless_split(&image, &replica).await;
         }
         self.first_copy_is_pending(&image, &replica, &journal).await
+    }
+
+    /// That a journal once had a replica as one that follows does not say that it does. rbd-mirror may say it of an image
+    /// that was copied anew meanwhile, for half a minute.
+    async fn unless_split(
+        &self,
+        image: &Image,
+        replica: &Image,
+    ) -> Result<ArrayProgress<()>, StorageError> {
+        Ok(match self.target.mirror_status(&replica.name).await? {
+            Some(status) if status.is_split() => {
+                let what = format!(
+                    "{} to follow {} (rbd-mirror says: {}; if it goes on saying so, both were written to: say which side is \
+                     right, and resynchronise the other one)",
+                    self.target.array.name,
+                    image.name,
+                    status.in_words()
+                );
+                pending(what, LATER)
+            }
+            _ => ArrayProgress::Done(()),
+        })
     }
 
     fn first_copy_has_not_begun<T>(&self, image: &Image) -> ArrayProgress<T> {
