@@ -237,7 +237,8 @@ impl GroupFailover for CephRbdDriver {
         volumes: &[CinderVolume],
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        self.pair(replication)?.fence(volumes, operation).await
+        let source = self.cluster(&replication.source_array)?;
+        source.fence(volumes, operation).await
     }
 
     /// Needs the source alone; the target, if it can be asked, has a say.
@@ -249,7 +250,7 @@ impl GroupFailover for CephRbdDriver {
     ) -> Result<ArrayProgress<()>, StorageError> {
         let source = self.cluster(&replication.source_array)?;
         let target = self.clusters.get(&replication.target_array);
-        Pair::unfence(source, target, volumes).await
+        source.unfence(target, volumes).await
     }
 
     /// `point` says from when the bytes are at least: an image is promoted with all that has come.

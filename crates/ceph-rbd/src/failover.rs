@@ -16,8 +16,8 @@ use crate::{
     cluster::{Cluster, SOON, cinder_id, managed_name, pending},
     image::{Image, Lock, Role},
     job::Place,
-    pair::{Follows, Pair, follows, mirrored, peer_image},
-    point::promoted_snapshot_of,
+    pair::{Follows, follows, mirrored, peer_image, sources},
+    point::{promoted_snapshot_of, take},
     program::code,
 };
 
@@ -28,38 +28,37 @@ const LOCK_ROUNDS: usize = 5;
 /// For how long Ceph keeps the watch of a client that was killed, and a client that lives may be without one.
 const WATCH_ENDS: Duration = Duration::from_secs(30);
 
-impl Pair<'_> {
-    /// Makes a point of `operation` and demotes the source's images, all of them or none.
+impl Cluster {
+    /// Makes a point of `operation` and demotes the images of `volumes`, all of them or none. The other side is not asked.
     pub(crate) async fn fence(
         &self,
         volumes: &[CinderVolume],
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
-        self.source.safe("operation", operation.as_str())?;
-        let mut primaries = self.sources(volumes).await?;
+        self.safe("operation", operation.as_str())?;
+        let mut primaries = sources(self, volumes).await?;
         primaries.retain(|(_, image)| image.is_primary());
         for (_, image) in &primaries {
-            self.source.see_nobody_writes(image).await?;
+            self.see_nobody_writes(image).await?;
         }
-        try_join_all(
-            primaries
-                .iter()
-                .map(|(_, image)| self.take(image, operation)),
-        )
-        .await?;
+        let points = primaries
+            .iter()
+            .map(|(_, image)| take(self, image, operation));
+        try_join_all(points).await?;
         for (_, image) in &primaries {
-            let demoted = self.source.demote(&image.name).await;
-            demoted.map_err(|failure| self.source.failed(failure))?;
+            let demoted = self.demote(&image.name).await;
+            demoted.map_err(|failure| self.failed(failure))?;
         }
         Ok(ArrayProgress::Done(()))
     }
 
     /// Promotes the source's images again, and gives them the names by which their Cinder knows them.
     pub(crate) async fn unfence(
-        source: &Cluster,
+        &self,
         target: Option<&Cluster>,
         volumes: &[CinderVolume],
     ) -> Result<ArrayProgress<()>, StorageError> {
+        let source = self;
         let mut waits = None;
         for volume in volumes {
             let Some(image) = source.find(volume).await? else {

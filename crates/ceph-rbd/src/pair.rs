@@ -36,23 +36,23 @@ impl<'a> Pair<'a> {
             group,
         })
     }
+}
 
-    /// The mirrored image of each volume on the source.
-    pub(crate) async fn sources(
-        &self,
-        volumes: &'a [CinderVolume],
-    ) -> Result<Vec<(&'a CinderVolume, Image)>, StorageError> {
-        // One note is asked for sooner than all.
-        if let [volume] = volumes {
-            return Ok(vec![(volume, mirrored(self.source, volume).await?)]);
-        }
-        let notes = self.source.notes().await?;
-        let found = volumes.iter().map(async |volume| {
-            let found = self.source.find_by(&notes, volume).await?;
-            Ok((volume, in_its_mirror(self.source, volume, found)?))
-        });
-        try_join_all(found).await
+/// The mirrored image of each volume on the source.
+pub(crate) async fn sources<'a>(
+    source: &Cluster,
+    volumes: &'a [CinderVolume],
+) -> Result<Vec<(&'a CinderVolume, Image)>, StorageError> {
+    // One note is asked for sooner than all.
+    if let [volume] = volumes {
+        return Ok(vec![(volume, mirrored(source, volume).await?)]);
     }
+    let notes = source.notes().await?;
+    let found = volumes.iter().map(async |volume| {
+        let found = source.find_by(&notes, volume).await?;
+        Ok((volume, in_its_mirror(source, volume, found)?))
+    });
+    try_join_all(found).await
 }
 
 /// The image of `volume` in its mirror.

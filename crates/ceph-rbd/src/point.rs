@@ -19,7 +19,7 @@ use crate::{
     },
     cluster::{Cluster, SOON, pending},
     image::{Image, Role, Snapshot},
-    pair::Pair,
+    pair::{Pair, sources},
     program::code,
 };
 
@@ -49,7 +49,7 @@ impl Pair<'_> {
         operation: &OperationId,
     ) -> Result<ArrayProgress<RecoveryPoint>, StorageError> {
         self.target.safe("operation", operation.as_str())?;
-        let images = self.sources(volumes).await?;
+        let images = sources(self.source, volumes).await?;
         let taken = images
             .iter()
             .map(|(volume, image)| self.taken(volume, image, operation));
@@ -99,7 +99,7 @@ impl Pair<'_> {
                 )));
             }
             None => {
-                self.take(image, operation).await?;
+                take(self.source, image, operation).await?;
                 find().await?
             }
             there => there,
@@ -110,17 +110,6 @@ impl Pair<'_> {
                 image.name
             ))
         })
-    }
-
-    /// Makes the point of one primary, unless it is there.
-    pub(crate) async fn take(
-        &self,
-        image: &Image,
-        operation: &OperationId,
-    ) -> Result<(), StorageError> {
-        let snapshot = snapshot_of(operation.as_str());
-        let taken = self.source.snapshot(&image.name, &snapshot).await;
-        taken.map_err(|failure| self.source.failed(failure))
     }
 
     /// When the source took the point, once the target has it.
@@ -243,6 +232,17 @@ impl Pair<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes the point of one primary, unless it is there.
+pub(crate) async fn take(
+    source: &Cluster,
+    image: &Image,
+    operation: &OperationId,
+) -> Result<(), StorageError> {
+    let snapshot = snapshot_of(operation.as_str());
+    let taken = source.snapshot(&image.name, &snapshot).await;
+    taken.map_err(|failure| source.failed(failure))
 }
 
 /// The points of `group` that are to go, by the rest of their keys: all but that of `operation`, the `kept` newest others

@@ -9,7 +9,7 @@ use crate::{
     catalogue::{PromotedNote, ResyncNote, promoted_key, resync_key},
     cluster::{LATER, SOON, pending},
     image::{Image, Role},
-    pair::Pair,
+    pair::{Pair, sources},
     program::code,
 };
 
@@ -21,7 +21,7 @@ impl Pair<'_> {
         operation: &OperationId,
     ) -> Result<ArrayProgress<()>, StorageError> {
         self.target.safe("operation", operation.as_str())?;
-        let images = self.sources(volumes).await?;
+        let images = sources(self.source, volumes).await?;
         // All of them, before anything is thrown away.
         for (volume, image) in &images {
             if !image.is_primary() {
