@@ -97,6 +97,7 @@ impl SimArrays {
     ) -> Result<ArrayProgress<()>, StorageError> {
         let array = &replication.source_array;
         for volume in volumes {
+            self.copy_anew(replication, volume)?;
             let (name, object) = self.source_of(replication, volume)?;
             let mut mirrors = self.mirrors();
             match object.mirror {
@@ -292,6 +293,7 @@ impl SimArrays {
                 mode,
                 bytes,
             };
+            mirrors.parted.remove(&key);
             mirrors.promoted.insert(key, made);
             let managed_as = name
                 .strip_prefix("volume-")
@@ -333,16 +335,33 @@ impl SimArrays {
         self.catch_up();
         self.demote(array, &own)?;
         self.set_diverged(array, &own, false)?;
-        // A source that was let write meanwhile has its replica again.
-        if let Some((original, _)) = self
-            .objects(&replication.source_array)
-            .ok()
-            .and_then(|objects| by_mirror(&objects, &mirror))
-        {
-            self.set_diverged(&replication.source_array, &original, false)?;
+        let key = (array.clone(), mirror);
+        self.mirrors().promoted.remove(&key);
+        self.mirrors().parted.insert(key);
+        // A source that was let write meanwhile has its replica again, now or when it can be asked.
+        if self.answers(&replication.source_array).is_ok() {
+            self.copy_anew(replication, volume)?;
         }
-        self.mirrors().promoted.remove(&(array.clone(), mirror));
         Ok(ArrayProgress::Done(()))
+    }
+
+    /// Has a side that was taken back follow the other one again, without what it had alone.
+    fn copy_anew(
+        &self,
+        replication: &Replication,
+        volume: &CinderVolume,
+    ) -> Result<(), StorageError> {
+        let Some((name, object)) = self.mirrored(&replication.source_array, volume)? else {
+            return Ok(());
+        };
+        let Some(mirror) = object.mirror else {
+            return Ok(());
+        };
+        let parted = (replication.target_array.clone(), mirror.id);
+        if self.mirrors().parted.remove(&parted) {
+            self.set_diverged(&replication.source_array, &name, false)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn written_in_place(
@@ -356,13 +375,18 @@ impl SimArrays {
             return Ok(Written::NoObject);
         };
         let object = self.objects(array)?.get(&name).cloned().unwrap_or_default();
+        let source = &replication.source_array;
+        let follows = self.answers(source).is_ok() && !self.can_be_written_to(source, &mirror);
         let mirrors = self.mirrors();
         let Some(made) = mirrors.promoted.get(&(array.clone(), mirror)) else {
             return Ok(Written::NoObject);
         };
         Ok(match (made.mode, made.bytes == object.bytes) {
             (_, true) => Written::Nothing,
-            (PromotionMode::Planned, false) => Written::GoesAlong,
+            (PromotionMode::Planned, false) if follows => Written::GoesAlong,
+            (PromotionMode::Planned, false) => Written::Unknown {
+                why: format!("{} does not follow it now", replication.source_array),
+            },
             (PromotionMode::Forced, false) => Written::Unknown {
                 why: "a mirror does not count what is written to it".to_owned(),
             },

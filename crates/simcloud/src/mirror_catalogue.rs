@@ -1,6 +1,9 @@
 //! What two mirroring arrays remember beside their objects.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -25,6 +28,9 @@ pub(crate) struct Mirrors {
     pub volumes: BTreeMap<VolumeId, String>,
     /// What was promoted, by array and mirror.
     pub promoted: BTreeMap<(String, String), InPlace>,
+    /// Of which mirrors the side on an array was taken back, with what the other side never had: it is copied anew when that
+    /// can be asked.
+    pub parted: BTreeSet<(String, String)>,
     /// How many mirrors were made.
     pub made: u64,
     /// How long the first full copy of a volume takes.
