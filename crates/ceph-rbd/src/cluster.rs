@@ -480,14 +480,16 @@ impl Cluster {
     }
 
     /// How many bytes are in the objects of an image that were written to since a snapshot; `None` while they are being
-    /// counted.
+    /// counted. `written_to` says how far the image was written to, if nobody has it open: else that nothing was found says
+    /// nothing a moment later.
     pub(crate) async fn written_since(
         &self,
         image: &Image,
         snapshot: &str,
+        written_to: Option<&str>,
         patience: Duration,
     ) -> Option<Result<u64, Failure>> {
-        let subject = format!("{}@{snapshot}", image.id);
+        let subject = format!("{}@{snapshot} {}", image.id, written_to.unwrap_or("open"));
         let spec = self.spec(&image.name);
         let words = ["diff", "--whole-object", "--from-snap", snapshot, &spec];
         let (program, arguments) = (self.program("rbd"), self.with_identity(&words, &JSON));
@@ -500,7 +502,13 @@ impl Cluster {
             let counted: Result<u64, serde_json::Error> = counted.await.map_err(not_understood)?;
             counted.map_err(not_understood)
         };
-        self.counts.run(&subject, patience, job).await
+        let counted = self.counts.run(&subject, patience, job).await;
+        match counted {
+            Some(Ok(0)) if written_to.is_none() => self.counts.forget_end(&subject),
+            Some(Err(_)) => self.counts.forget_end(&subject),
+            _ => {}
+        }
+        counted
     }
 
     fn to_the_end(
@@ -716,7 +724,7 @@ mod tests {
             serde_json::from_str(include_str!("../tests/recorded/info-primary.json")).unwrap();
         let count = async |patience| {
             fake.cluster
-                .written_since(&image, "dr-op-1", patience)
+                .written_since(&image, "dr-op-1", None, patience)
                 .await
         };
         for _ in 0..2 {

@@ -22,7 +22,7 @@ struct Client {
 #[derive(Debug, Deserialize)]
 struct Position {
     #[serde(default)]
-    object_positions: Vec<serde::de::IgnoredAny>,
+    object_positions: Vec<serde_json::Value>,
 }
 
 /// What rbd-mirror keeps in the journal of a primary about its copy.
@@ -45,6 +45,15 @@ impl Journal {
                 && !client.commit_position.object_positions.is_empty()
                 && copy(&client.data).is_some_and(|copy| copy.replays && copy.image == image)
         })
+    }
+
+    /// How far the primary itself has written, as a text that is another one once it has written more. It lags behind what is
+    /// being written, and is exact once nobody has the image open.
+    pub(crate) fn written_to(&self) -> String {
+        let mut clients = self.registered_clients.iter();
+        let own = clients.find(|client| client.id.is_empty());
+        let position = own.map(|client| &client.commit_position.object_positions);
+        serde_json::to_string(&position).unwrap_or_default()
     }
 
     /// How many objects of the first full copy are there, if the image with this id is being copied. Brought up to date

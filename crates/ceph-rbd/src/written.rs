@@ -107,7 +107,12 @@ async fn since(on: &Cluster, image: &Image, snapshot: &str) -> Result<Written, S
             why: format!("snapshot {} does not say when it was made", snapshot.name),
         });
     };
-    let bytes = match on.written_since(image, &snapshot.name, PATIENCE).await {
+    let written_to = match on.watchers(image).await?.is_empty() {
+        true => Some(on.journal(&image.name).await?.written_to()),
+        false => None,
+    };
+    let counted = on.written_since(image, &snapshot.name, written_to.as_deref(), PATIENCE);
+    let bytes = match counted.await {
         Some(counted) => counted.map_err(|failure| on.failed(failure))?,
         None => {
             let message = format!(
