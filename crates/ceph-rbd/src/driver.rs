@@ -361,9 +361,12 @@ impl TestClones for CephRbdDriver {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{path::PathBuf, sync::Arc};
 
-    use protector_core::{id::GroupId, storage::StorageErrorKind};
+    use protector_core::{
+        id::GroupId,
+        storage::{ArrayRegistry, StorageDriver, StorageErrorKind},
+    };
 
     use super::*;
 
@@ -394,6 +397,22 @@ mod tests {
         assert_eq!(error.array, "b");
         assert!(error.message.contains("(a)"), "{error}");
         assert!(driver.capabilities(&back).is_ok(), "the target is enough");
+    }
+
+    #[tokio::test]
+    async fn what_needs_the_source_alone_does_without_the_other_sites_array() {
+        let driver = CephRbdDriver::new(vec![array("a")], CephOptions::default()).unwrap();
+        let driver: Arc<dyn StorageDriver> = Arc::new(driver);
+        let arrays = ArrayRegistry::new(BTreeMap::from([("a".to_owned(), driver)]));
+        let (there, operation) = (between("a", "b"), OperationId::from("op-1"));
+        let done = arrays.unfence(&there, &[], &operation).await.unwrap();
+        assert_eq!(done, ArrayProgress::Done(()));
+        let volume = CinderVolume::known_by_id(VolumeId::from("v"));
+        let asked = arrays.original_written_since(&there, &volume, &operation);
+        assert_eq!(asked.await.unwrap_err().array, "a");
+        let volumes = [volume];
+        let asked = arrays.fence(&there, &volumes, &operation);
+        assert_eq!(asked.await.unwrap_err().array, "a");
     }
 
     #[tokio::test]

@@ -719,11 +719,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_lock_of_a_dead_client_is_broken_after_a_while() {
+        let operation = OperationId::from("op-1");
+        let (fake, image) = replica("4214");
+        let promotion = Promotion {
+            source: None,
+            target: &fake.cluster,
+            operation: &operation,
+        };
+        fake.cluster.memory.promotion_is_begun(&image.id, "op-1");
+        let note = note(&[]);
+        let ask = async || {
+            promotion
+                .nobody_promotes(&image, Some(&note))
+                .await
+                .unwrap()
+        };
+        let later = async |seconds| {
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            tokio::time::resume();
+        };
+        for seconds in [0, 20] {
+            later(seconds).await;
+            let ArrayProgress::Pending(pending) = ask().await else {
+                panic!("it may have its watch again");
+            };
+            assert!(pending.what.contains("client.99 has its lock"), "{pending}");
+        }
+        later(11).await;
+        assert_eq!(ask().await, ArrayProgress::Done(()));
+        let removed = std::fs::read_to_string(fake.directory.path().join("removed")).unwrap();
+        assert!(removed.contains("client.99"), "{removed}");
+        assert!(!removed.contains("client.4214"), "{removed}");
+    }
+
+    #[tokio::test]
     async fn whoever_is_not_rbd_mirror_may_be_a_promotion() {
         let operation = OperationId::from("op-1");
         for (watcher, lockers, waits) in [
             ("99", &["client.99"][..], None),
             ("99", &[], Some("client.99")),
+            ("4214", &[], Some("client.99 has its lock")),
             ("98", &["client.99"], Some("client.98 at 127.0.0.1:0/1")),
             ("4214", &["client.99"], None),
         ] {

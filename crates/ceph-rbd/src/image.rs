@@ -60,6 +60,12 @@ impl Image {
         mirrored.then_some(mirroring.global_id.as_str())
     }
 
+    /// Whether it is being taken out of its mirror at this moment.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let mirroring = self.mirroring.as_ref();
+        mirroring.is_some_and(|mirroring| mirroring.state == "disabling")
+    }
+
     pub(crate) fn role(&self) -> Role {
         match (self.global_id(), &self.mirroring) {
             (Some(_), Some(mirroring)) if mirroring.primary => Role::Primary,

@@ -46,4 +46,6 @@ mod point;
 mod program;
 mod protection;
 mod resync;
+#[cfg(test)]
+mod sides_tests;
 mod written;

@@ -129,9 +129,11 @@ impl Pair<'_> {
             // It is taken out of the mirror before that.
             Err(failure) if failure.code == code::EINVAL => {
                 let now = self.target.image_by_id(&stale.id).await?;
-                match now.map(|image| image.role()) {
-                    None | Some(Role::Plain) => Ok(pending(what, SOON)),
-                    Some(_) => Err(self.target.failed(failure)),
+                match now {
+                    Some(image) if image.role() != Role::Plain && !image.is_leaving() => {
+                        Err(self.target.failed(failure))
+                    }
+                    _ => Ok(pending(what, SOON)),
                 }
             }
             Err(failure) => Err(self.target.failed(failure)),
