@@ -7,8 +7,8 @@ use crate::{
     id::{FloatingIpId, ServerId},
     member::{FloatingAddress, Member},
     operation::{
-        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, StepInProgress,
-        StepProgress, StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, StepInProgress, StepProgress,
+        StepRecord, StepState,
     },
 };
 
@@ -43,18 +43,9 @@ pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
     with_release(parent, again_in_order(parent, &left))
 }
 
-/// The phase of the line that lets go of what the arrays keep for an operation alone.
-const RELEASE_REPLICAS: &str = "release_replicas";
-
 /// Adds the line that lets go of the recovery point once the last source volume is gone: until then the point tells what was
-/// written to them. An unplanned failover has no such line of its own, since only a cleanup ends it: there it is the last.
+/// written to them.
 fn with_release(parent: &OperationRecord, mut lines: Vec<StepRecord>) -> Vec<StepRecord> {
-    if parent.operation.is_unplanned() {
-        if is_whole(parent) && !lines.is_empty() {
-            lines.push(release_of_unplanned(&lines));
-        }
-        return lines;
-    }
     let volumes: Vec<u32> = lines
         .iter()
         .filter(|line| matches!(line.action, Step::DeleteSourceVolume { .. }))
@@ -72,32 +63,6 @@ fn with_release(parent: &OperationRecord, mut lines: Vec<StepRecord>) -> Vec<Ste
         });
     }
     lines
-}
-
-/// Whether `parent` has recovered all of its members itself. What it could not, a retry may still take back, by what the arrays have
-/// noted of it.
-fn is_whole(parent: &OperationRecord) -> bool {
-    let failed = |step: &StepRecord| {
-        step.verb == Verb::Member
-            && !matches!(step.progress.state, StepState::Done | StepState::Skipped)
-    };
-    parent.operation.state == OperationState::Completed && !parent.steps.iter().any(failed)
-}
-
-/// After what tells by the point what was written to the source's volumes, and what asks the array who has promoted them.
-fn release_of_unplanned(lines: &[StepRecord]) -> StepRecord {
-    StepRecord {
-        position: u32::try_from(lines.len()).unwrap_or(u32::MAX),
-        phase: 0,
-        phase_name: RELEASE_REPLICAS.to_owned(),
-        verb: Verb::Attempt,
-        reported: Reported::Never,
-        key: RELEASE_REPLICAS.to_owned(),
-        action: Step::ReleaseReplicas,
-        resource_id: None,
-        after: lines.iter().map(|line| line.position).collect(),
-        progress: StepProgress::default(),
-    }
 }
 
 /// Adds the lines that release the floating IPs of those members on the source whose original the operation has deleted, or
