@@ -192,7 +192,8 @@ impl Ports<'_> {
         let has_a_copy = !made.is_empty() && self.has_a_copy(cx, source_id).await?;
         for port in made {
             if is_free(&port) && !has_a_copy {
-                if let Some(not_yet) = self.delete_unused(&target, cx, &member, &port).await? {
+                let deleted = self.delete_unused(&target, cx, source_id, &port);
+                if let Some(not_yet) = deleted.await? {
                     return Ok(Some(not_yet));
                 }
                 continue;
@@ -212,15 +213,18 @@ impl Ports<'_> {
         Ok(None)
     }
 
+    /// Deletes a free port of an interrupted operation, unless that has a copy by now, which may be about to get it.
     async fn delete_unused(
         &self,
         target: &Cloud,
         cx: &mut StepContext<'_>,
-        member: &Member,
+        source_id: &ServerId,
         port: &Port,
     ) -> Result<Option<Progress>, StepError> {
+        let member = member(cx, source_id)?.clone();
         let intent = cx.intend_to_delete_port(port.id.as_str()).await?;
-        if !made_on_target(target, cx, member).await?.contains(port) {
+        let has_a_copy = self.has_a_copy(cx, source_id).await?;
+        if has_a_copy || !made_on_target(target, cx, &member).await?.contains(port) {
             cx.has_not_deleted_port(port.id.as_str());
             return Ok(Some(self.clouds.changed_meanwhile(cx)));
         }

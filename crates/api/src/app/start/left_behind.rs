@@ -14,7 +14,7 @@ use protector_core::{
 };
 use protector_store::{KeptOperation, PeerOperation};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     app::{App, refusal::Refusal, start::last_move::last_completed},
@@ -66,18 +66,21 @@ pub async fn refuse_stale_replicas_here(app: &App, group: &Group, plan: &Plan) -
     // As it was for the failover that has left them.
     let replication = plan.replication().back();
     let follows = !left.replicas.is_empty() && left.has_come_since(app, plan).await;
-    let mut stale = Vec::new();
-    for id in left.replicas {
-        let volume = CinderVolume::known_by_id(id);
-        let asked = app
-            .storage
-            .original_written_since(&replication, &volume, &left.failover);
-        let takes_no_writes = matches!(timeout(PATIENCE, asked).await, Ok(Ok(Written::Nothing)));
-        if !takes_no_writes || !follows {
-            stale.push(volume.id);
+    if follows {
+        // One time for all of them: it is the worst day, and what does not answer has no replica.
+        let deadline = Instant::now() + PATIENCE;
+        let mut stale = Vec::new();
+        for id in left.replicas {
+            let volume = CinderVolume::known_by_id(id);
+            let asked = app
+                .storage
+                .original_written_since(&replication, &volume, &left.failover);
+            if !matches!(timeout_at(deadline, asked).await, Ok(Ok(Written::Nothing))) {
+                stale.push(volume.id);
+            }
         }
+        left.replicas = stale;
     }
-    left.replicas = stale;
     left.stale_replicas(group).map_or(Ok(()), Err)
 }
 
