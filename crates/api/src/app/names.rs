@@ -124,7 +124,7 @@ pub fn array(field: &str, text: &str) -> ApiResult<()> {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(
-        "{field}: must be the name of one of the arrays that the sites' administrators have enabled, or an array's URL without credentials: https://ARRAY, or mock://NAME for a simulated one."
+        "{field}: must be the name of one of the arrays that the sites' administrators have enabled, mock://NAME for a simulated one."
     )))
 }
 

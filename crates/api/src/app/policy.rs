@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
     plan::{ArrayPair, Plan},
-    storage::{Capabilities, CinderVolume, StorageError},
+    storage::{Capabilities, CinderVolume, Replication, StorageError},
 };
 use protector_store::ReplicationPolicy;
 use protector_wire::{
@@ -191,12 +191,22 @@ pub fn array_pair(
     let Some(policy) = policy else {
         return Ok(None);
     };
-    let replication = policy.replication(group);
-    let capabilities = app
-        .storage
-        .capabilities(&replication)
-        .map_err(|error| refused_by_array(&error))?;
-    Ok(Some(policy.arrays(capabilities.promotion)))
+    promoting(app, policy, &policy.replication(group)).map(Some)
+}
+
+/// The policy's arrays, and how they promote in this direction.
+///
+/// # Errors
+///
+/// That the array that it leads to is not among this site's.
+pub fn promoting(
+    app: &App,
+    policy: &ReplicationPolicy,
+    replication: &Replication,
+) -> ApiResult<ArrayPair> {
+    let capabilities = app.storage.capabilities(replication);
+    let capabilities = capabilities.map_err(|error| refused_by_array(&error))?;
+    Ok(policy.arrays(capabilities.promotion))
 }
 
 /// What the plan's arrays can do.
@@ -227,7 +237,7 @@ pub async fn holds(app: &App, array: &str, volume: &CinderVolume) -> ApiResult<b
         .map_err(|error| refused_by_array(&error))
 }
 
-pub(crate) fn refused_by_array(error: &StorageError) -> ApiError {
+fn refused_by_array(error: &StorageError) -> ApiError {
     let refusal = match error.kind.may_pass() {
         true => Refusal::ArraySilent,
         false => Refusal::ArrayRefuses,

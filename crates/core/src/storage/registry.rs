@@ -31,7 +31,7 @@ impl ArrayRegistry {
             };
             StorageError::misconfigured(
                 array,
-                format!("it is not among the site's arrays, [storage] enabled_arrays ({known})"),
+                format!("it is not among the arrays that this site's administrator has enabled ({known})"),
             )
         })
     }

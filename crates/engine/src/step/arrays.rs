@@ -6,8 +6,8 @@ use protector_core::{
     id::{OperationId, VolumeId},
     operation::Operation,
     storage::{
-        BackendObject, CinderVolume, Pending, RecoveryPoint, Relation, Replication, StorageDriver,
-        StorageError, StorageErrorKind, Written,
+        ArrayProgress, BackendObject, CinderVolume, Pending, RecoveryPoint, Relation, Replication,
+        StorageDriver, StorageError, StorageErrorKind, Written,
     },
 };
 
@@ -131,6 +131,14 @@ pub(super) fn volume_of(cx: &StepContext<'_>, id: &VolumeId) -> Result<CinderVol
     known
         .map(|(_, volume)| volume.in_cinder())
         .ok_or_else(|| not_in_plan("volume", id.as_str()))
+}
+
+/// How far a line is whose array call gives back nothing.
+pub(super) fn done_or_not_yet(answer: ArrayProgress<()>) -> Progress {
+    match answer {
+        ArrayProgress::Done(()) => Progress::done(),
+        ArrayProgress::Pending(pending) => not_yet(pending),
+    }
 }
 
 /// What an array is busy with is looked at again when it says so.

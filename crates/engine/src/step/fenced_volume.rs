@@ -11,7 +11,7 @@ use protector_core::{
 use protector_openstack::volume::VolumeFilter;
 
 use super::{
-    arrays::{Arrays, not_yet, promoters, volume_of},
+    arrays::{Arrays, done_or_not_yet, not_yet, promoters, volume_of},
     fence::Fence,
     lost_target::{in_time, note_silence},
     mark,
@@ -63,10 +63,8 @@ impl FencedVolumes<'_> {
         }
         let array = self.arrays.open_for(&intent);
         let call = array.fence(&replication, &volumes, mark::maker(cx.operation));
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
+        let answer = intent.carry_out(call).await?.map_err(storage_stop)?;
+        Ok(done_or_not_yet(answer))
     }
 
     /// What the returned site alone has stays there, until a cleanup makes it a replica.
@@ -134,10 +132,8 @@ impl FencedVolumes<'_> {
         let intent = cx.intend_undo().await?;
         let array = self.arrays.open_for(&intent);
         let call = array.unfence(&replication, &volumes, mark::maker(cx.operation));
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
+        let answer = intent.carry_out(call).await?.map_err(storage_stop)?;
+        Ok(done_or_not_yet(answer))
     }
 
     /// The same after a move whose target is lost, as who asked has said: what does not answer there counts as nothing, and what
@@ -155,10 +151,8 @@ impl FencedVolumes<'_> {
         let maker = makers.first().unwrap_or(&cx.operation.id);
         let array = self.arrays.open_for(&intent);
         let call = array.unfence(&replication, &volumes, maker);
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
+        let answer = intent.carry_out(call).await?.map_err(storage_stop)?;
+        Ok(done_or_not_yet(answer))
     }
 
     async fn refuse_to_unfence(

@@ -181,8 +181,8 @@ impl StepContext<'_> {
         }
     }
 
-    /// Keeps a cleanup from starting a server, or setting its volumes free, whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
-    /// waits.
+    /// Keeps a cleanup from starting a server, or setting its volumes free, whose group runs elsewhere by now. A cleanup has time:
+    /// nobody knowing, it waits.
     pub(crate) async fn still_needs_its_server(&self) -> Result<(), StepError> {
         let starts = match &self.step.action {
             Step::TakeBack { line } => line.takes_from_the_source(),

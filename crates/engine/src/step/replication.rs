@@ -15,7 +15,7 @@ use protector_core::{
 
 use super::{
     adopted,
-    arrays::{Arrays, not_yet, volume_of},
+    arrays::{Arrays, done_or_not_yet, not_yet, volume_of},
     mark,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
@@ -44,10 +44,8 @@ impl ReplicatedVolumes<'_> {
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
         let call = array.protect(&replication, &volumes);
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
+        let answer = intent.carry_out(call).await?.map_err(storage_stop)?;
+        Ok(done_or_not_yet(answer))
     }
 
     pub(super) async fn replicate_group(
@@ -208,7 +206,8 @@ impl ReplicatedVolumes<'_> {
         }
     }
 
-    /// The recovery point that was asked for, or the latest, which holds the group's data on the target's array. A test failover takes none itself:
+    /// The recovery point that was asked for, or the latest, which holds the group's data on the target's array. A test failover takes
+    /// none itself:
     /// it shows what a real one would find there if the source were gone.
     pub(super) async fn choose_recovery_point(
         &self,

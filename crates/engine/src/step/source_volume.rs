@@ -8,7 +8,7 @@ use protector_core::{
     },
     id::{ServerId, VolumeId},
     operation::OperationKind,
-    storage::{ArrayProgress, BackendObject, CinderVolume, Relation},
+    storage::{BackendObject, CinderVolume, Relation},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -18,7 +18,7 @@ use protector_openstack::{
 };
 
 use super::{
-    arrays::{Arrays, not_yet, promoters, volume_of},
+    arrays::{Arrays, done_or_not_yet, promoters, volume_of},
     counterpart_now::copy_is_meant,
     fence::may_run,
     mark, reading,
@@ -131,10 +131,8 @@ impl SourceVolumes<'_> {
         let (replication, volumes) = (cx.plan().replication().back(), [volume_of(cx, id)?]);
         let array = self.arrays.open_for(&intent);
         let call = array.resync(&replication, &volumes, mark::maker(cx.operation));
-        match intent.carry_out(call).await?.map_err(storage_stop)? {
-            ArrayProgress::Done(()) => Ok(Progress::done()),
-            ArrayProgress::Pending(pending) => Ok(not_yet(pending)),
-        }
+        let answer = intent.carry_out(call).await?.map_err(storage_stop)?;
+        Ok(done_or_not_yet(answer))
     }
 
     async fn refuse_to_resync(&self, cx: &StepContext<'_>, id: &VolumeId) -> Result<(), StepError> {

@@ -1054,22 +1054,29 @@ async fn the_ports_of_a_left_server_that_is_gone_already_go_and_the_record_has_t
     assert_eq!(gone, [server, port]);
 }
 
+fn in_its_place(plan: &mut Plan) {
+    addresses(&mut plan.members[0].server.nics[0], &[WANTED]);
+    plan.members[0].server.nics[0].port = Some(port());
+    plan.interrupted = vec!["op-lost".into()];
+}
+
+/// What the interrupted failover has left: with an address of its own, since the wanted one was taken then.
+fn port_of_lost(fixture: &Fixture) {
+    let network = lock(&fixture.target).network_id("demo-net").unwrap();
+    let port = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.70"}],
+        "description": "of the web (protector:member-1:op-lost)"}});
+    fixture.on_target("demo", "POST", "network /ports", &port);
+}
+
 /// Of the interrupted failover: with an address of its own, since the wanted one was taken then, and free.
 #[tokio::test(start_paused = true)]
 async fn the_free_port_of_an_interrupted_failover_is_used_by_the_one_in_its_place() {
     let left = |fixture: &Fixture| {
+        port_of_lost(fixture);
         let network = lock(&fixture.target).network_id("demo-net").unwrap();
-        let of_lost = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.70"}],
-            "description": "of the web (protector:member-1:op-lost)"}});
-        fixture.on_target("demo", "POST", "network /ports", &of_lost);
         let of_another = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
             "device_id": "somebody", "device_owner": "compute:nova"}});
         fixture.on_target("demo", "POST", "network /ports", &of_another);
-    };
-    let in_its_place = |plan: &mut Plan| {
-        addresses(&mut plan.members[0].server.nics[0], &[WANTED]);
-        plan.members[0].server.nics[0].port = Some(port());
-        plan.interrupted = vec!["op-lost".into()];
     };
     let (fixture, record) = Fixture::moved_as(in_its_place, left, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
@@ -1086,18 +1093,7 @@ async fn the_free_port_of_an_interrupted_failover_is_used_by_the_one_in_its_plac
 /// The address that it could not have then can be had now: its port with another one is nobody's.
 #[tokio::test(start_paused = true)]
 async fn a_port_of_an_interrupted_failover_that_nothing_uses_is_deleted() {
-    let left = |fixture: &Fixture| {
-        let network = lock(&fixture.target).network_id("demo-net").unwrap();
-        let of_lost = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.70"}],
-            "description": "of the web (protector:member-1:op-lost)"}});
-        fixture.on_target("demo", "POST", "network /ports", &of_lost);
-    };
-    let in_its_place = |plan: &mut Plan| {
-        addresses(&mut plan.members[0].server.nics[0], &[WANTED]);
-        plan.members[0].server.nics[0].port = Some(port());
-        plan.interrupted = vec!["op-lost".into()];
-    };
-    let (fixture, record) = Fixture::moved_as(in_its_place, left, |_, _| {}).await;
+    let (fixture, record) = Fixture::moved_as(in_its_place, port_of_lost, |_, _| {}).await;
     assert_eq!(record.operation.error, None);
     let ports = marked(&fixture);
     let [port] = ports.as_slice() else {

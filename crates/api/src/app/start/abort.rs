@@ -12,12 +12,12 @@ use protector_core::{
         GivenUp, MapKind, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
         StepRecord, StepState,
     },
-    plan::{ArrayPair, Plan},
+    plan::Plan,
     runbook::{Step, abort::abort},
     schedule::NotAbortable,
 };
 use protector_peer::peer::{HeldPart, PeerError, other_scope, within};
-use protector_store::{KeptOperation, PeerOperation, ReplicationPolicy, StoredGroup};
+use protector_store::{KeptOperation, PeerOperation, StoredGroup};
 use protector_wire::abort::AbortOptions;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ use crate::{
         App,
         block_rule::not_in_sync,
         elsewhere::lives_elsewhere,
-        policy::refused_by_array,
+        policy::promoting,
         refusal::Refusal,
         start::{
             admission::{self, refuse_wrong_status},
@@ -294,7 +294,10 @@ async fn start_again(
     }
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
-    let arrays = arrays_without_the_lost_one(app, group, policy.as_ref())?;
+    // What promotion does is the same both ways, and this site need not have the lost array.
+    let arrays = policy
+        .map(|policy| promoting(app, &policy, &policy.replication(group).back()))
+        .transpose()?;
     let mut plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
         .map_err(|refusal| admission::refused(group, &refusal))?;
     let is_stopped = |member: &Member| stopped.servers.contains(&member.server_id);
@@ -320,22 +323,6 @@ async fn start_again(
         locks: Vec::new(),
     };
     start(app, asker, stored, run).await
-}
-
-/// The policy's arrays. What promotion does is asked of the one here: it is the same both ways, and this site need not have the lost
-/// one.
-fn arrays_without_the_lost_one(
-    app: &App,
-    group: &Group,
-    policy: Option<&ReplicationPolicy>,
-) -> ApiResult<Option<ArrayPair>> {
-    let Some(policy) = policy else {
-        return Ok(None);
-    };
-    let to_here = policy.replication(group).back();
-    let capabilities = app.storage.capabilities(&to_here);
-    let capabilities = capabilities.map_err(|error| refused_by_array(&error))?;
-    Ok(Some(policy.arrays(capabilities.promotion)))
 }
 
 fn refuse_where_it_does_not_run(group: &Group, here: &SiteName) -> ApiResult<()> {

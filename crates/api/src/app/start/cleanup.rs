@@ -402,7 +402,8 @@ fn is_removed(parent: &OperationRecord, id: &str) -> bool {
     })
 }
 
-/// Leaves out the servers that `parent` stopped and could not start again, and the volumes that it fenced for that, once the group has left `error` or is gone:
+/// Leaves out the servers that `parent` stopped and could not start again, and the volumes that it fenced for that, once the group
+/// has left `error` or is gone:
 /// what they ran may run elsewhere by now. They are the last lines, and no other waits for them.
 async fn startable(
     app: &App,
